@@ -1,0 +1,9 @@
+//! The agent's logic without its shell. No file, socket, clock, thread or async runtime: the callers bring
+//! `now`, bytes and frames, and carry out what is asked for. That makes a replay, a simulation and the live
+//! vehicle the same loop, and lets every test turn time by hand.
+//!
+//! The way up, one room an arrow:
+//! `CanFrame -> Sample -> Window -> FeatureVector -> Score -> Verdict -> Record -> Batch`.
+
+pub mod frame;
+pub mod signal;
