@@ -1,0 +1,214 @@
+//! What checks and tests need besides Rust, and how it gets onto the machine: Debian packages, rustup targets,
+//! a Python environment. Whatever cannot be installed is named, with the line to run and the tests that suffer.
+
+use crate::shell;
+use anyhow::{Context as _, Result};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Something from Debian: how it is noticed, why it is needed, and what is skipped without it.
+pub(crate) struct Package {
+    /// Debian's name.
+    name: &'static str,
+    /// A program on PATH or a file that shows it is there.
+    shown_by: &'static str,
+    /// What it does here.
+    reason: &'static str,
+    /// What does not run without it.
+    without: &'static str,
+}
+
+/// Boots a kernel with CAN.
+const USER_MODE_LINUX: Package = Package {
+    name: "user-mode-linux",
+    shown_by: "linux.uml",
+    reason: "boots a kernel with vcan for the live CAN tests",
+    without: "live CAN tests (x86_64)",
+};
+/// The tools inside that kernel.
+const BUSYBOX: Package = Package {
+    name: "busybox-static",
+    shown_by: "/bin/busybox",
+    reason: "loads the CAN modules and sets the interfaces up inside that kernel",
+    without: "live CAN tests (x86_64)",
+};
+/// Runs aarch64 binaries.
+const QEMU_USER: Package = Package {
+    name: "qemu-user-static",
+    shown_by: "qemu-aarch64-static",
+    reason: "runs the vehicle's aarch64 binary here",
+    without: "tests of the aarch64 binary",
+};
+/// Compiles the C and assembly of dependencies for aarch64.
+pub(crate) const AARCH64_GCC: Package = Package {
+    name: "gcc-aarch64-linux-gnu",
+    shown_by: "aarch64-linux-gnu-gcc",
+    reason: "compiles ring's and tract's assembly for the vehicle's build",
+    without: "the aarch64 build",
+};
+/// A browser.
+const CHROMIUM: Package = Package {
+    name: "chromium",
+    shown_by: "chromium",
+    reason: "opens the dashboard as a person would",
+    without: "dashboard tests in a browser",
+};
+/// Counts instructions.
+pub(crate) const VALGRIND: Package = Package {
+    name: "valgrind",
+    shown_by: "valgrind",
+    reason: "counts instructions, which repeat where seconds do not",
+    without: "the budget benches",
+};
+/// The venv module's pip, which Debian packs apart.
+const PYTHON_VENV: Package = Package {
+    name: "python3-venv",
+    shown_by: "python3",
+    reason: "holds the oracles that results are compared with (cantools)",
+    without: "comparisons with cantools",
+};
+
+/// What the whole test suite needs.
+const FOR_TESTS: &[Package] =
+    &[USER_MODE_LINUX, BUSYBOX, QEMU_USER, AARCH64_GCC, CHROMIUM, VALGRIND, PYTHON_VENV];
+
+/// The targets that are built besides the machine's own, with the reason.
+const TARGETS: &[(&str, &str)] = &[
+    ("aarch64-unknown-linux-musl", "the vehicle's static binary"),
+    ("thumbv7em-none-eabihf", "the bridge's microcontroller"),
+];
+
+impl Package {
+    fn is_there(&self) -> bool {
+        if self.shown_by.starts_with('/') {
+            return Path::new(self.shown_by).exists();
+        }
+        let found = shell::find_program(self.shown_by).is_some();
+        if self.name != PYTHON_VENV.name {
+            return found;
+        }
+        // Debian's python3 is there without ensurepip, and then `python3 -m venv` fails half-way.
+        found && shell::output(shell::program("python3").args(["-c", "import ensurepip, venv"])).is_ok()
+    }
+}
+
+/// Installs the Debian packages and rustup targets that the test suite needs; prints what it could not.
+pub(crate) fn for_tests() -> Result<()> {
+    packages(FOR_TESTS);
+    targets()
+}
+
+/// Installs these packages where that is possible. A package that cannot be had is no failure here: the tests
+/// that need it say that they are skipped.
+pub(crate) fn packages(wanted: &[Package]) {
+    let missing: Vec<&Package> = wanted.iter().filter(|package| !package.is_there()).collect();
+    if missing.is_empty() {
+        return;
+    }
+    for package in &missing {
+        println!("installing {}: {}", package.name, package.reason);
+    }
+    let Err(why) = apt_get_install(&missing) else { return };
+    println!("not installed: {why:#}");
+    println!("{}", instruction(&missing));
+}
+
+fn apt_get_install(missing: &[&Package]) -> Result<()> {
+    anyhow::ensure!(shell::find_program("apt-get").is_some(), "this machine has no apt-get");
+    let uid = shell::output(shell::program("id").arg("-u"))?;
+    anyhow::ensure!(uid.trim() == "0", "apt-get needs root");
+    shell::output(apt_get().arg("update"))?;
+    let names = missing.iter().map(|package| package.name);
+    shell::output(apt_get().args(["install", "--yes", "--no-install-recommends"]).args(names))?;
+    Ok(())
+}
+
+fn apt_get() -> Command {
+    let mut command = shell::program("apt-get");
+    command.env("DEBIAN_FRONTEND", "noninteractive").arg("--quiet");
+    command
+}
+
+/// The line to run, and what is skipped until then.
+fn instruction(missing: &[&Package]) -> String {
+    let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
+    let mut text = format!("run: sudo apt-get install --no-install-recommends {}", names.join(" "));
+    for package in missing {
+        text.push_str(&format!("\nuntil then skipped without {}: {}", package.name, package.without));
+    }
+    text
+}
+
+/// Adds the rustup targets that are missing.
+pub(crate) fn targets() -> Result<()> {
+    let installed = match shell::output(shell::program("rustup").args(["target", "list", "--installed"])) {
+        Ok(installed) => installed,
+        Err(why) => {
+            println!(
+                "rustup does not answer ({why:#}): building with the targets of this toolchain as it is"
+            );
+            return Ok(());
+        }
+    };
+    for (target, reason) in TARGETS {
+        if !installed.lines().any(|line| line == *target) {
+            println!("adding target {target}: {reason}");
+            shell::run(shell::program("rustup").args(["target", "add", target]))?;
+        }
+    }
+    Ok(())
+}
+
+/// The interpreter of a Python environment of our own that holds exactly these requirements.
+///
+/// `name` is its folder below the target folder. It is made once and again whenever the requirements change.
+pub(crate) fn python(name: &str, requirements: &Path) -> Result<PathBuf> {
+    let wanted = fs::read_to_string(requirements)
+        .with_context(|| format!("{} cannot be read", requirements.display()))?;
+    let venv = shell::target_dir().join(name);
+    let (interpreter, stamp) = (venv.join("bin/python"), venv.join("requirements.stamp"));
+    if interpreter.exists() && fs::read_to_string(&stamp).is_ok_and(|held| held == wanted) {
+        return Ok(interpreter);
+    }
+    println!("making {name}: a Python environment with {}", requirements.display());
+    let fresh = ["-m", "venv", "--clear"];
+    shell::output(shell::program("python3").args(fresh).arg(&venv))
+        .context("no Python environment could be made")?;
+    let install = ["-m", "pip", "install", "--quiet", "--requirement"];
+    shell::output(shell::program(&interpreter).args(install).arg(requirements))?;
+    fs::write(&stamp, wanted).with_context(|| format!("{} cannot be written", stamp.display()))?;
+    Ok(interpreter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ABSENT: Package =
+        Package { name: "no-such", shown_by: "no-such-program", reason: "none", without: "the moon test" };
+
+    #[test]
+    fn what_is_missing_is_named_with_the_line_to_run() {
+        assert!(!ABSENT.is_there());
+        let text = instruction(&[&ABSENT, &VALGRIND]);
+        assert!(
+            text.starts_with("run: sudo apt-get install --no-install-recommends no-such valgrind\n"),
+            "{text}"
+        );
+        assert!(text.contains("skipped without no-such: the moon test"), "{text}");
+    }
+
+    #[test]
+    fn packages_are_noticed_by_program_and_by_file() {
+        let shell = Package { name: "dash", shown_by: "/bin/sh", reason: "", without: "" };
+        let cat = Package { name: "coreutils", shown_by: "cat", reason: "", without: "" };
+        assert!(shell.is_there() && cat.is_there());
+    }
+
+    #[test]
+    fn requirements_that_are_not_there_are_an_error_that_names_them() {
+        let error = python("no-venv", Path::new("no/requirements.txt")).unwrap_err();
+        assert!(format!("{error:#}").contains("no/requirements.txt"));
+    }
+}

@@ -1,0 +1,74 @@
+//! `cargo xtask test`: puts on the machine what the tests need, builds the binaries that the system tests start,
+//! then hands over to `cargo test`, whose last line and exit code are this command's own.
+
+use crate::{needs, shell};
+use anyhow::Result;
+use std::path::{Path, PathBuf};
+
+/// The requirements of the oracles, where the tests keep them.
+const ORACLE_REQUIREMENTS: &str = "tests/oracle/requirements.txt";
+
+/// Prepares, builds and runs the tests. `args` go to `cargo test`; naming a package there replaces `--workspace`.
+pub(crate) fn run(install: bool, args: &[String]) -> Result<()> {
+    if install {
+        needs::for_tests()?;
+    }
+    let python = oracle();
+    shell::run(&mut shell::cargo(["build", "--package=telltale-agent", "--package=telltale-cloud"]))?;
+
+    let mut tests = shell::cargo(["test"]);
+    if !names_a_package(args) {
+        tests.arg("--workspace");
+    }
+    tests.args(args);
+    tests.env("TELLTALE_BIN", built("telltale")).env("TELLTALE_CLOUD_BIN", built("telltale-cloud"));
+    if let Some(python) = python {
+        tests.env("TELLTALE_PYTHON", python);
+    }
+    shell::run(&mut tests)
+}
+
+/// The interpreter with the oracles. Without it the comparisons are skipped, not the tests.
+fn oracle() -> Option<PathBuf> {
+    let requirements = shell::root().join(ORACLE_REQUIREMENTS);
+    if !requirements.exists() {
+        return None;
+    }
+    match needs::python("oracle-venv", &requirements) {
+        Ok(interpreter) => Some(interpreter),
+        Err(why) => {
+            println!("no oracles: {why:#}\ncomparisons with them are skipped");
+            None
+        }
+    }
+}
+
+fn built(binary: &str) -> PathBuf {
+    shell::target_dir().join("debug").join(Path::new(binary))
+}
+
+fn names_a_package(args: &[String]) -> bool {
+    let ours = args.iter().take_while(|arg| *arg != "--");
+    ours.into_iter().any(|arg| {
+        arg.starts_with("-p")
+            || arg.starts_with("--package")
+            || arg == "--workspace"
+            || arg == "--manifest-path"
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_named_package_replaces_the_workspace() {
+        let args = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        for named in ["-p telltale-wire", "--package=telltale-wire", "x -ptelltale-core"] {
+            assert!(names_a_package(&args(named)), "{named}");
+        }
+        for unnamed in ["", "record --release", "-- -p x", "-- --package"] {
+            assert!(!names_a_package(&args(unnamed)), "{unnamed}");
+        }
+    }
+}
