@@ -1,1 +1,2 @@
-//! placeholder
+//! The microcontroller's half of the CAN bridge: `no_std`, no allocator.
+#![no_std]

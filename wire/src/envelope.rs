@@ -4,8 +4,8 @@
 //! SHA-256, payload. TLS already protects a message on the line; the digest protects it in spools, proxies and
 //! captures, where half of a message is a fact of life.
 
-use crate::digest::{Digest, ShortDigest};
 use crate::PROTOCOL_VERSION;
+use crate::digest::{Digest, ShortDigest};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -59,11 +59,20 @@ impl fmt::Display for EnvelopeError {
         match self {
             Self::NotAnEnvelope => f.write_str("these bytes are no Telltale message (no \"TT\" header)"),
             Self::NewerProtocol { version } => {
-                write!(f, "the message uses protocol {version}, this side knows up to {PROTOCOL_VERSION}: update this side")
+                write!(
+                    f,
+                    "the message uses protocol {version}, this side knows up to {PROTOCOL_VERSION}: update this side"
+                )
             }
-            Self::OtherKind { expected, found } => write!(f, "expected message kind {expected}, found {found}"),
-            Self::TooLong { len } => write!(f, "the payload of {len} bytes is over the limit of {MAX_PAYLOAD}"),
-            Self::DigestMismatch => f.write_str("the payload's digest does not match: it was cut or changed on the way"),
+            Self::OtherKind { expected, found } => {
+                write!(f, "expected message kind {expected}, found {found}")
+            }
+            Self::TooLong { len } => {
+                write!(f, "the payload of {len} bytes is over the limit of {MAX_PAYLOAD}")
+            }
+            Self::DigestMismatch => {
+                f.write_str("the payload's digest does not match: it was cut or changed on the way")
+            }
             Self::Malformed(why) => write!(f, "the payload does not decode: {why}"),
         }
     }
@@ -169,7 +178,8 @@ mod tests {
             let mut bad = good.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
             // The version may be flipped to an older one that is still spoken; all else must be refused.
-            let older = (2..4).contains(&(bit / 8)) && u16::from_le_bytes([bad[2], bad[3]]) < PROTOCOL_VERSION;
+            let older =
+                (2..4).contains(&(bit / 8)) && u16::from_le_bytes([bad[2], bad[3]]) < PROTOCOL_VERSION;
             assert!(older || open::<Note>(&bad).is_err(), "flip of bit {bit} was taken");
         }
     }

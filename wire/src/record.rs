@@ -63,8 +63,12 @@ impl fmt::Display for RecordError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownKind(kind) => write!(f, "record kind {kind} is not known here (from a newer agent)"),
-            Self::Malformed { kind, why } => write!(f, "the body of a record of kind {kind} does not decode: {why}"),
-            Self::TooLong { len } => write!(f, "a record body of {len} bytes is over the limit of {MAX_BODY}"),
+            Self::Malformed { kind, why } => {
+                write!(f, "the body of a record of kind {kind} does not decode: {why}")
+            }
+            Self::TooLong { len } => {
+                write!(f, "a record body of {len} bytes is over the limit of {MAX_BODY}")
+            }
         }
     }
 }

@@ -129,8 +129,12 @@ mod tests {
     #[test]
     fn the_last_number_of_a_batch_never_overflows() {
         let raw = RawRecord { kind: 1, body: Vec::new() };
-        let mut batch =
-            Batch { boot: BootId(1), lane: Lane::Bulk, first_seq: Seq(4), records: alloc::vec![raw.clone(), raw] };
+        let mut batch = Batch {
+            boot: BootId(1),
+            lane: Lane::Bulk,
+            first_seq: Seq(4),
+            records: alloc::vec![raw.clone(), raw],
+        };
         assert_eq!(batch.last_seq(), Some(Seq(5)));
         batch.first_seq = Seq(u64::MAX);
         assert_eq!(batch.last_seq(), None);

@@ -158,7 +158,9 @@ mod tests {
 
     #[test]
     fn payloads_that_the_kind_cannot_carry_are_refused() {
-        let make = |kind, len: usize| CanFrame::new(MonoTime(0), BusId(0), CanId::Standard(1), kind, &[1; 65][..len]);
+        let make = |kind, len: usize| {
+            CanFrame::new(MonoTime(0), BusId(0), CanId::Standard(1), kind, &[1; 65][..len])
+        };
         assert!(make(FrameKind::Classic, 9).is_none());
         assert!(make(FrameKind::Fd, 65).is_none());
         assert!(make(FrameKind::Remote, 1).is_none());
