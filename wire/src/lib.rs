@@ -15,6 +15,7 @@
 #[cfg(feature = "alloc")]
 extern crate alloc;
 
+pub mod bridge;
 pub mod ids;
 pub mod time;
 pub mod unit;
