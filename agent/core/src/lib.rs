@@ -5,5 +5,7 @@
 //! The way up, one room an arrow:
 //! `CanFrame -> Sample -> Window -> FeatureVector -> Score -> Verdict -> Record -> Batch`.
 
+pub mod clock;
 pub mod frame;
 pub mod signal;
+pub mod trace;
