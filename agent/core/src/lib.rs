@@ -5,7 +5,9 @@
 //! The way up, one room an arrow:
 //! `CanFrame -> Sample -> Window -> FeatureVector -> Score -> Verdict -> Record -> Batch`.
 
+pub mod catalog;
 pub mod clock;
+pub mod dbc;
 pub mod frame;
 pub mod signal;
 pub mod trace;

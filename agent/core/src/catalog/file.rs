@@ -1,0 +1,159 @@
+//! The catalog's TOML as it stands in the file. Each entry is read by itself, so that one bad entry hides no other.
+
+use super::{MAX_CATALOG_LEN, SCHEMA};
+use crate::dbc::Findings;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::ops::Range;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+/// A `[[bus]]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BusEntry {
+    pub(super) name: Spanned<String>,
+    pub(super) interface: Option<String>,
+    #[serde(default)]
+    pub(super) channels: Vec<String>,
+    pub(super) dbc: Vec<Spanned<String>>,
+}
+
+/// A `[[signal]]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SignalEntry {
+    pub(super) vss: Spanned<String>,
+    pub(super) n: Option<Spanned<String>>,
+    pub(super) bus: Option<Spanned<String>>,
+    pub(super) message: Option<Spanned<String>>,
+    pub(super) signal: Spanned<String>,
+    pub(super) unit: Option<Spanned<String>>,
+    pub(super) range: Option<RangeSource>,
+    pub(super) min: Option<f64>,
+    pub(super) max: Option<f64>,
+    pub(super) low: Option<f64>,
+    pub(super) high: Option<f64>,
+    #[serde(default)]
+    pub(super) sentinels: Vec<i64>,
+    pub(super) stale_ms: Option<u64>,
+    #[serde(default)]
+    pub(super) sign: Sign,
+}
+
+/// Where a range comes from that the entry does not spell out.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RangeSource {
+    Dbc,
+}
+
+/// The sign of values against the DBC's.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Sign {
+    #[default]
+    Normal,
+    Inverted,
+}
+
+/// The entries of a catalog, each with its line.
+#[derive(Default)]
+pub(super) struct CatalogFile {
+    pub(super) buses: Vec<(u32, BusEntry)>,
+    pub(super) signals: Vec<(u32, SignalEntry)>,
+}
+
+/// Tells the line of a place in the text.
+pub(super) struct Lines(Vec<usize>);
+
+impl Lines {
+    pub(super) fn of(text: &str) -> Self {
+        Self(text.match_indices('\n').map(|(at, _)| at).collect())
+    }
+
+    pub(super) fn at(&self, span: &Range<usize>) -> u32 {
+        1 + self.0.partition_point(|newline| *newline < span.start) as u32
+    }
+}
+
+/// Reads the entries; those that cannot be read are reported and left out.
+pub(super) fn read(text: &str, lines: &Lines, findings: &mut Findings) -> CatalogFile {
+    let mut file = CatalogFile::default();
+    if text.len() > MAX_CATALOG_LEN {
+        findings.error(
+            0,
+            "",
+            format!("the catalog has {} bytes, the limit is {MAX_CATALOG_LEN}", text.len()),
+        );
+        return file;
+    }
+    let document = match DeTable::parse(text) {
+        Ok(document) => document.into_inner(),
+        Err(error) => {
+            report(&error, &(0..0), "", lines, findings);
+            return file;
+        }
+    };
+    let mut has_schema = false;
+    for (key, value) in document {
+        match key.get_ref().as_ref() {
+            "schema" => {
+                has_schema = true;
+                let found = value.get_ref().as_integer().map(|n| n.as_str().to_owned()).unwrap_or_default();
+                if found != SCHEMA.to_string() {
+                    findings.error(
+                        lines.at(&value.span()),
+                        "",
+                        format!("this agent reads `schema = {SCHEMA}` only"),
+                    );
+                }
+            }
+            "bus" => file.buses = entries(value, "bus", lines, findings),
+            "signal" => file.signals = entries(value, "signal", lines, findings),
+            other => {
+                let text =
+                    format!("unknown key `{other}`: a catalog has `schema`, `[[bus]]` and `[[signal]]`");
+                findings.error(lines.at(&key.span()), "", text);
+            }
+        }
+    }
+    if !has_schema {
+        findings.error(0, "", format!("the catalog does not say `schema = {SCHEMA}`"));
+    }
+    file
+}
+
+fn entries<T: DeserializeOwned>(
+    value: Spanned<DeValue<'_>>,
+    what: &str,
+    lines: &Lines,
+    findings: &mut Findings,
+) -> Vec<(u32, T)> {
+    let span = value.span();
+    let DeValue::Array(array) = value.into_inner() else {
+        findings.error(lines.at(&span), "", format!("`{what}` must be a list: write `[[{what}]]`"));
+        return Vec::new();
+    };
+    let mut list = Vec::new();
+    for entry in array {
+        let span = entry.span();
+        match T::deserialize(ValueDeserializer::from(entry)) {
+            Ok(entry) => list.push((lines.at(&span), entry)),
+            Err(error) => report(&error, &span, what, lines, findings),
+        }
+    }
+    list
+}
+
+fn report(
+    error: &toml::de::Error,
+    within: &Range<usize>,
+    what: &str,
+    lines: &Lines,
+    findings: &mut Findings,
+) {
+    let span = error.span().unwrap_or_else(|| within.clone());
+    let subject = if what.is_empty() { String::new() } else { format!("[[{what}]]") };
+    findings.error(lines.at(&span), &subject, error.message().trim().replace('\n', ", "));
+}

@@ -1,0 +1,170 @@
+//! Compiles the wanted signals of one identifier into the decoder's tables: a group of those that are always
+//! present, and under each switch a group for every range of its values.
+
+use super::Message;
+use super::decoder::{Case, Decoder, General, Group, Op, Request, Span, Switch};
+use super::layout::{ByteOrder, Layout, RawKind};
+use crate::frame::CanFrame;
+use std::collections::{BTreeMap, HashMap};
+
+/// Compiles the signals of one identifier.
+pub(super) struct Compiler<'d, 'r> {
+    decoder: &'d mut Decoder,
+    wanted: &'r [&'r Request<'r>],
+    /// The switches that are compiled. A nested one may be selected by many values, and is compiled once.
+    done: HashMap<(*const Message, usize), Switch>,
+}
+
+impl<'d, 'r> Compiler<'d, 'r> {
+    pub(super) fn new(decoder: &'d mut Decoder, wanted: &'r [&'r Request<'r>]) -> Self {
+        Self { decoder, wanted, done: HashMap::new() }
+    }
+
+    /// The group of the signals that are always present; gives its number.
+    pub(super) fn root(&mut self) -> u32 {
+        let always: Vec<&Request<'r>> =
+            self.wanted.iter().copied().filter(|r| r.message.signals[r.signal].selection.is_none()).collect();
+        // Several DBC files may describe one identifier: each brings its own switches.
+        let mut switches: Vec<(&'r Message, usize)> = Vec::new();
+        for request in self.wanted {
+            let mut at = request.signal;
+            while let Some(selection) = &request.message.signals[at].selection {
+                at = selection.switch;
+            }
+            let known = switches
+                .iter()
+                .any(|(message, place)| std::ptr::eq(*message, request.message) && *place == at);
+            if at != request.signal && !known {
+                switches.push((request.message, at));
+            }
+        }
+        self.group(&always, &switches)
+    }
+
+    fn group(&mut self, signals: &[&Request<'r>], switches: &[(&'r Message, usize)]) -> u32 {
+        // The switches' own groups first: what belongs to one group lies together in the tables.
+        let compiled: Vec<Switch> =
+            switches.iter().map(|(message, place)| self.switch_once(message, *place)).collect();
+        let layouts = signals.iter().map(|r| r.message.signals[r.signal].layout);
+        let needed =
+            layouts.chain(compiled.iter().map(|s| s.layout)).map(Layout::bytes_needed).max().unwrap_or(0);
+        let first_op = self.decoder.ops.len();
+        for request in signals {
+            let op = self.op(request);
+            self.decoder.ops.push(op);
+        }
+        let first_switch = self.decoder.switches.len();
+        self.decoder.switches.extend(compiled);
+        self.decoder.groups.push(Group {
+            ops: Span::new(first_op, self.decoder.ops.len()),
+            switches: Span::new(first_switch, self.decoder.switches.len()),
+            bytes_needed: needed as u8,
+        });
+        self.decoder.groups.len() as u32 - 1
+    }
+
+    fn switch_once(&mut self, message: &'r Message, place: usize) -> Switch {
+        let key = (std::ptr::from_ref(message), place);
+        if let Some(done) = self.done.get(&key) {
+            return *done;
+        }
+        let switch = self.switch(message, place);
+        self.done.insert(key, switch);
+        switch
+    }
+
+    /// A switch with one case for each range of values that selects anything wanted.
+    fn switch(&mut self, message: &'r Message, place: usize) -> Switch {
+        let mut by_range: BTreeMap<(u64, u64), Selected<'r>> = BTreeMap::new();
+        let ranges_under = |at: usize| match &message.signals[at].selection {
+            Some(selection) if selection.switch == place => selection.ranges.as_slice(),
+            _ => &[],
+        };
+        for request in self.wanted.iter().copied().filter(|r| std::ptr::eq(r.message, message)) {
+            for range in ranges_under(request.signal) {
+                by_range.entry(*range).or_default().signals.push(request);
+            }
+            if let Some(below) = self.switch_below(message, request.signal, place) {
+                for range in ranges_under(below) {
+                    let switches = &mut by_range.entry(*range).or_default().switches;
+                    if !switches.iter().any(|(_, known)| *known == below) {
+                        switches.push((message, below));
+                    }
+                }
+            }
+        }
+        let cases: Vec<Case> = by_range
+            .into_iter()
+            .map(|((low, high), under)| Case {
+                low,
+                high,
+                group: self.group(&under.signals, &under.switches),
+            })
+            .collect();
+        let disjoint = cases.windows(2).all(|pair| matches!(pair, [a, b] if a.high < b.low));
+        let first = self.decoder.cases.len();
+        self.decoder.cases.extend(cases);
+        Switch {
+            layout: message.signals[place].layout,
+            cases: Span::new(first, self.decoder.cases.len()),
+            disjoint,
+        }
+    }
+
+    /// The switch next below `above` on the way to a signal, unless the signal stands directly under it.
+    fn switch_below(&self, message: &Message, signal: usize, above: usize) -> Option<usize> {
+        let mut at = message.signals[signal].selection.as_ref()?.switch;
+        while at != above {
+            let next = message.signals[at].selection.as_ref()?.switch;
+            if next == above {
+                return Some(at);
+            }
+            at = next;
+        }
+        None
+    }
+
+    fn op(&mut self, request: &Request<'_>) -> Op {
+        let signal = &request.message.signals[request.signal];
+        let layout = signal.layout;
+        let sentinels: Box<[u64]> =
+            request.sentinels.iter().map(|value| *value as u64 & layout.mask()).collect();
+        let sign = if request.inverted { -1.0 } else { 1.0 };
+        // The load stays within the buffer; signals at its end are shifted further.
+        let at = layout.first_byte().min(CanFrame::MAX_LEN - 8);
+        let skipped = (layout.first_byte() - at) as u32 * 8 + layout.first_bit();
+        let is_general = skipped + layout.bits() > 64
+            || layout.bits() == 64
+            || matches!(layout.kind(), RawKind::Float | RawKind::Double)
+            || sentinels.len() > 1;
+        let mut op = Op {
+            mask: layout.mask(),
+            sign: if layout.kind() == RawKind::Signed { 1 << (layout.bits() - 1) } else { 0 },
+            sentinel: sentinels.first().copied().unwrap_or(u64::MAX),
+            factor: signal.factor * sign,
+            // Adding a negative zero would give zero a sign.
+            offset: if signal.offset == 0.0 { 0.0 } else { signal.offset * sign },
+            min: request.min,
+            max: request.max,
+            signal: request.id,
+            at: at as u8,
+            shift: 0,
+            motorola: layout.order() == ByteOrder::Motorola,
+            is_general,
+        };
+        if is_general {
+            op.mask = self.decoder.general.len() as u64;
+            self.decoder.general.push(General { layout, sentinels });
+        } else {
+            op.shift = if op.motorola { 64 - skipped - layout.bits() } else { skipped } as u8;
+        }
+        op
+    }
+}
+
+/// What one range of a switch's values selects.
+#[derive(Default)]
+struct Selected<'r> {
+    signals: Vec<&'r Request<'r>>,
+    switches: Vec<(&'r Message, usize)>,
+}
