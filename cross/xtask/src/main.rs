@@ -5,8 +5,11 @@
 // A build tool speaks on the terminal; the workspace's libraries stay silent.
 #![allow(clippy::print_stdout)]
 
+mod bench;
 mod ci;
 mod code;
+mod cross_build;
+mod demo;
 mod needs;
 mod shell;
 mod suite;
@@ -16,7 +19,11 @@ use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "Checks, tests, cross builds, measurements and the demo of Telltale")]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "Checks, tests, cross builds, measurements and the demo of Telltale"
+)]
 struct Cli {
     #[command(subcommand)]
     task: Task,
@@ -43,17 +50,72 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Build the vehicle's binary for a target and print its size
+    ///
+    /// The agent without the workbench. Linkers and compilers per target stand in .cargo/config.toml.
+    /// Example: `cargo xtask build --release`, then copy the one static file to the ECU.
+    Build {
+        /// The target triple
+        #[arg(long, default_value = cross_build::VEHICLE)]
+        target: String,
+        /// Optimise and strip, as a vehicle carries it
+        #[arg(long)]
+        release: bool,
+    },
+    /// Measure what has a budget
+    Bench {
+        #[command(subcommand)]
+        bench: Bench,
+    },
+    /// Run a fleet on this machine: cloud, vehicles, a drifting cell, a page that shows it
+    ///
+    /// Builds both binaries as the tests do, makes certificates in a temporary folder, lets each vehicle drive six
+    /// simulated hours and prints what happens. Ends with Ctrl-C and leaves nothing behind. With --headless it
+    /// checks by itself: exit status 0 only if the faulty cell was found, synced and shown on the page, and no
+    /// healthy vehicle shows an anomaly.
+    Demo {
+        /// Check by itself and end, for CI
+        #[arg(long)]
+        headless: bool,
+        /// End after so many seconds [headless: 180, else Ctrl-C]
+        #[arg(long)]
+        seconds: Option<u64>,
+        /// How many vehicles drive; one of them is faulty
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=20))]
+        vehicles: u8,
+        /// Simulated seconds that pass in a second
+        #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..))]
+        speed: u32,
+    },
     /// Run every gate, cheap ones first, and stop at the first that fails
     ///
     /// Formatting, tidy, licences and sources (cargo-deny), the bridge for its microcontroller, clippy, the
-    /// documentation, all tests. Ends with a table of what each step took.
+    /// documentation, the vehicle's release build, all tests. Ends with a table of what each step took.
     Ci,
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// Instructions that decoding and dispatching one CAN frame takes, counted by callgrind
+    Decode {
+        /// Fail above so many instructions per frame
+        #[arg(long)]
+        max: Option<u64>,
+        /// Print one line of JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Tidy => tidy::run(),
         Task::Test { no_install, args } => suite::run(!no_install, &args),
+        Task::Build { target, release } => cross_build::run(&target, release),
+        Task::Bench { bench: Bench::Decode { max, json } } => bench::decode(max, json),
+        Task::Demo { headless, seconds, vehicles, speed } => {
+            demo::run(&demo::Options { headless, seconds, vehicles, speed })
+        }
         Task::Ci => ci::run(),
     };
     match outcome {

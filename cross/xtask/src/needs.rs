@@ -73,11 +73,8 @@ const PYTHON_VENV: Package = Package {
 const FOR_TESTS: &[Package] =
     &[USER_MODE_LINUX, BUSYBOX, QEMU_USER, AARCH64_GCC, CHROMIUM, VALGRIND, PYTHON_VENV];
 
-/// The targets that are built besides the machine's own, with the reason.
-const TARGETS: &[(&str, &str)] = &[
-    ("aarch64-unknown-linux-musl", "the vehicle's static binary"),
-    ("thumbv7em-none-eabihf", "the bridge's microcontroller"),
-];
+/// The targets that checks build besides the machine's own.
+pub(crate) const TARGETS: &[&str] = &["aarch64-unknown-linux-musl", "thumbv7em-none-eabihf"];
 
 impl Package {
     fn is_there(&self) -> bool {
@@ -96,7 +93,7 @@ impl Package {
 /// Installs the Debian packages and rustup targets that the test suite needs; prints what it could not.
 pub(crate) fn for_tests() -> Result<()> {
     packages(FOR_TESTS);
-    targets()
+    targets(TARGETS)
 }
 
 /// Installs these packages where that is possible. A package that cannot be had is no failure here: the tests
@@ -141,7 +138,7 @@ fn instruction(missing: &[&Package]) -> String {
 }
 
 /// Adds the rustup targets that are missing.
-pub(crate) fn targets() -> Result<()> {
+pub(crate) fn targets(wanted: &[&str]) -> Result<()> {
     let installed = match shell::output(shell::program("rustup").args(["target", "list", "--installed"])) {
         Ok(installed) => installed,
         Err(why) => {
@@ -151,11 +148,9 @@ pub(crate) fn targets() -> Result<()> {
             return Ok(());
         }
     };
-    for (target, reason) in TARGETS {
-        if !installed.lines().any(|line| line == *target) {
-            println!("adding target {target}: {reason}");
-            shell::run(shell::program("rustup").args(["target", "add", target]))?;
-        }
+    for target in wanted.iter().filter(|target| !installed.lines().any(|line| line == **target)) {
+        println!("adding the rustup target {target}");
+        shell::run(shell::program("rustup").args(["target", "add", target]))?;
     }
     Ok(())
 }

@@ -58,17 +58,8 @@ const ONE_VERSION: &[(&str, &str)] = &[
 ];
 
 /// What a vehicle's build must not carry: the workbench's and the cloud's weight and attack surface.
-const NOT_IN_A_VEHICLE: &[&str] = &[
-    "telltale-workbench",
-    "telltale-cloud",
-    "arrow-array",
-    "axum",
-    "clap_complete",
-    "csv",
-    "parquet",
-    "sqlx",
-    "sqlx-core",
-];
+const NOT_IN_A_VEHICLE: &[&str] =
+    &["telltale-workbench", "telltale-cloud", "arrow-array", "axum", "csv", "parquet", "sqlx", "sqlx-core"];
 
 /// All findings on the graph of crates.
 pub(super) fn check() -> Result<Vec<Finding>> {

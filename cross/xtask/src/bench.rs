@@ -1,0 +1,91 @@
+//! `cargo xtask bench`: budgets that are held, counted in instructions because those repeat where seconds do not.
+//!
+//! A benchmark program takes the number of repetitions. It is run twice under callgrind; the difference of the two
+//! counts over the difference of the repetitions is what one repetition costs, start-up and set-up taken out.
+
+use crate::{needs, shell};
+use anyhow::{Context as _, Result, bail};
+use std::path::Path;
+use std::process::Stdio;
+
+/// Frames of the short and the long run.
+const FRAMES: (u64, u64) = (20_000, 120_000);
+
+/// Counts the instructions that decoding and dispatching one frame takes; fails above `max`.
+pub(crate) fn decode(max: Option<u64>, json: bool) -> Result<()> {
+    needs::packages(&[needs::VALGRIND]);
+    let example = ["build", "--release", "--package=telltale-core", "--example=decode_callgrind"];
+    shell::run(&mut shell::cargo(example))?;
+    let program = shell::target_dir().join("release/examples/decode_callgrind");
+    let (short, long) = FRAMES;
+    let each =
+        per_repetition((short, instructions(&program, short)?), (long, instructions(&program, long)?))?;
+
+    if json {
+        println!("{}", serde_json::json!({ "bench": "decode", "instructions_per_frame": each, "max": max }));
+    } else {
+        println!("decode: {each:.1} instructions per frame");
+    }
+    match max {
+        Some(max) if each > max as f64 => bail!("decode takes {each:.1} instructions per frame, over {max}"),
+        _ => Ok(()),
+    }
+}
+
+/// What one run of the program counts.
+fn instructions(program: &Path, repetitions: u64) -> Result<u64> {
+    let mut valgrind = shell::program("valgrind");
+    valgrind
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(program)
+        .arg(repetitions.to_string());
+    let line = shell::describe(&valgrind);
+    let output =
+        valgrind.stdin(Stdio::null()).output().with_context(|| format!("{line}: could not be started"))?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        bail!("{line}: ended with {}:\n{told}", output.status);
+    }
+    collected(&told).with_context(|| format!("{line}: told no count:\n{told}"))
+}
+
+/// The count in callgrind's closing line, `==7== Collected : 12345`.
+fn collected(told: &str) -> Option<u64> {
+    told.lines().find_map(|line| line.split_once("Collected :")?.1.trim().parse().ok())
+}
+
+fn per_repetition((few, low): (u64, u64), (many, high): (u64, u64)) -> Result<f64> {
+    let (Some(counted), Some(more)) = (high.checked_sub(low), many.checked_sub(few)) else {
+        bail!(
+            "{many} repetitions took fewer instructions ({high}) than {few} ({low}): the program ignores its argument"
+        );
+    };
+    anyhow::ensure!(
+        counted > 0,
+        "{many} repetitions took as many instructions as {few}: the program ignores its argument"
+    );
+    Ok(counted as f64 / more as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_set_up_is_taken_out() {
+        assert_eq!(per_repetition((100, 1_000_000), (300, 1_060_000)).unwrap(), 300.0);
+    }
+
+    #[test]
+    fn a_program_that_ignores_its_argument_is_found() {
+        assert!(per_repetition((100, 5), (300, 5)).is_err());
+        assert!(per_repetition((100, 6), (300, 5)).is_err());
+    }
+
+    #[test]
+    fn callgrinds_closing_line_is_read() {
+        let told = "==7== Events    : Ir\n==7== Collected : 35467\n==7== \n==7== I   refs:      35,467\n";
+        assert_eq!(collected(told), Some(35_467));
+        assert_eq!(collected("==7== I refs: 1\n"), None);
+    }
+}

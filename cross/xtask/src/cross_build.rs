@@ -1,0 +1,52 @@
+//! `cargo xtask build`: the vehicle's binary for a target, without the workbench, and what it weighs.
+//!
+//! Linkers and compilers per target stand in `.cargo/config.toml`, so that a plain `cargo build --target` does the
+//! same; this command adds what cargo cannot say: that the cross compiler is there, and the size of the result.
+
+use crate::{needs, shell};
+use anyhow::{Context as _, Result};
+use std::fs;
+use std::path::PathBuf;
+
+/// The target that an ECU runs: one static file that needs nothing of the host but its kernel.
+pub(crate) const VEHICLE: &str = "aarch64-unknown-linux-musl";
+
+/// Builds the agent as a vehicle carries it and prints the binary's place and size.
+pub(crate) fn run(target: &str, release: bool) -> Result<()> {
+    if target.starts_with("aarch64") {
+        needs::packages(&[needs::AARCH64_GCC]);
+    }
+    needs::targets(&[target])?;
+    let mut build =
+        shell::cargo(["build", "--package=telltale-agent", "--no-default-features", "--bin=telltale"]);
+    build.arg("--target").arg(target);
+    if release {
+        // A vehicle carries no symbol table; the same commit built without this line has the same addresses.
+        build.arg("--release").env("CARGO_PROFILE_RELEASE_STRIP", "symbols");
+    }
+    shell::run(&mut build)?;
+
+    let binary = binary(target, release);
+    let bytes = fs::metadata(&binary).with_context(|| format!("{} is not there", binary.display()))?.len();
+    println!("{}", size_line(&binary.display().to_string(), bytes, release));
+    Ok(())
+}
+
+fn binary(target: &str, release: bool) -> PathBuf {
+    shell::target_dir().join(target).join(if release { "release" } else { "debug" }).join("telltale")
+}
+
+fn size_line(binary: &str, bytes: u64, release: bool) -> String {
+    let kind = if release { "stripped" } else { "with debug information; --release strips it" };
+    format!("{binary}: {:.2} MB, {kind}", bytes as f64 / 1e6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_size_is_told_in_megabytes() {
+        assert_eq!(size_line("telltale", 10_944_000, true), "telltale: 10.94 MB, stripped");
+    }
+}

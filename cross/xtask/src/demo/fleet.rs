@@ -1,0 +1,269 @@
+//! What the cloud says about the fleet, as JSON and on its pages, and whether that is the truth of the demo.
+
+use super::http;
+use super::vehicle::Vehicle;
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// How far apart, in characters of visible text, a subject and its verdict may stand on a page.
+const BESIDE: usize = 120;
+
+/// The cloud's answers at one moment.
+pub(super) struct Fleet {
+    vehicles: Vec<Answer>,
+}
+
+/// What the cloud knows of one vehicle; `None` before its first contact.
+struct Answer {
+    report: Option<Value>,
+    page: String,
+}
+
+impl Fleet {
+    /// Asks for each vehicle's report and page.
+    pub(super) fn ask(dashboard: SocketAddr, vehicles: &[Vehicle]) -> Result<Self> {
+        let list: Value =
+            serde_json::from_str(&http::get(dashboard, "/api/vehicles")?).context("/api/vehicles")?;
+        let known: BTreeSet<&str> = lines(&list).iter().filter_map(|line| line["vehicle"].as_str()).collect();
+        let answer = |vehicle: &Vehicle| -> Result<Answer> {
+            if !known.contains(vehicle.id()) {
+                return Ok(Answer { report: None, page: String::new() });
+            }
+            let path = format!("/api/vehicle/{}", vehicle.id());
+            let report = serde_json::from_str(&http::get(dashboard, &path)?).context(path)?;
+            let page = http::get(dashboard, &format!("/vehicle/{}", vehicle.id()))?;
+            Ok(Answer { report: Some(report), page })
+        };
+        Ok(Self { vehicles: vehicles.iter().map(answer).collect::<Result<_>>()? })
+    }
+}
+
+/// The list of vehicles, bare or as the field `vehicles`.
+fn lines(list: &Value) -> &[Value] {
+    let list = if list.is_array() { list } else { &list["vehicles"] };
+    list.as_array().map_or(&[], Vec::as_slice)
+}
+
+impl Answer {
+    /// The subjects that were ever told anomalous.
+    fn anomalous(&self) -> BTreeSet<&str> {
+        let Some(report) = &self.report else { return BTreeSet::new() };
+        let of = |list: &str| report[list].as_array().map_or(&[][..], Vec::as_slice).iter();
+        let told = of("events").chain(of("open_anomalies")).filter(|event| event["verdict"] == "anomalous");
+        told.filter_map(|event| event["subject"].as_str()).collect()
+    }
+
+    /// Whether it was judged at all: without that, "no anomaly" says nothing.
+    fn was_judged(&self) -> bool {
+        let state = self.report.as_ref().and_then(|report| report["state"].as_str());
+        matches!(state, Some("nominal" | "anomalous"))
+    }
+
+    fn evidence(&self, subject: &str) -> String {
+        let events = self.report.as_ref().and_then(|report| report["events"].as_array());
+        let event =
+            events.into_iter().flatten().find(|e| e["subject"] == subject && e["verdict"] == "anomalous");
+        let first = event.map(|event| &event["evidence"][0]);
+        first.map_or_else(String::new, |evidence| {
+            match (evidence["what"].as_str(), evidence["value"].as_f64()) {
+                (Some(what), Some(value)) => {
+                    let unit = evidence["unit"].as_str().unwrap_or_default();
+                    format!(" ({what} {value:.3} {unit})").replace(" )", ")")
+                }
+                _ => String::new(),
+            }
+        })
+    }
+}
+
+/// What has been seen so far.
+pub(super) struct Progress<'a> {
+    vehicles: &'a [Vehicle],
+    heard: BTreeSet<&'a str>,
+    told: BTreeSet<(&'a str, String)>,
+    found: Option<Duration>,
+}
+
+impl<'a> Progress<'a> {
+    /// Nothing yet.
+    pub(super) fn new(vehicles: &'a [Vehicle]) -> Self {
+        Self { vehicles, heard: BTreeSet::new(), told: BTreeSet::new(), found: None }
+    }
+
+    /// A line for each thing that is new.
+    pub(super) fn news(&mut self, fleet: &Fleet, after: Duration) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (vehicle, answer) in self.vehicles.iter().zip(&fleet.vehicles) {
+            let (id, seconds) = (vehicle.id(), after.as_secs());
+            if answer.report.is_some() && self.heard.insert(id) {
+                lines.push(format!("{id}: first sync with the cloud after {seconds} s"));
+            }
+            for subject in answer.anomalous() {
+                if self.told.insert((id, subject.to_owned())) {
+                    let evidence = answer.evidence(subject);
+                    lines.push(format!("{id}: {subject} is anomalous, after {seconds} s{evidence}"));
+                }
+                let is_it = vehicle.fault().as_deref() == Some(subject);
+                if is_it && self.found.is_none() && shows(&answer.page, subject) {
+                    self.found = Some(after);
+                    lines.push(format!("{id}: its page shows {subject}"));
+                }
+            }
+        }
+        lines
+    }
+
+    /// What came to light, for a demo that is ended by hand.
+    pub(super) fn told(&self) -> String {
+        let faulty = self.vehicles.iter().find_map(|vehicle| Some((vehicle.id(), vehicle.fault()?)));
+        match (faulty, self.found) {
+            (Some((id, subject)), Some(after)) => {
+                format!("{subject} of {id} found, synced and shown after {} s", after.as_secs())
+            }
+            _ => "ended before a fault was found".into(),
+        }
+    }
+
+    /// Whether the cloud tells the truth: the faulty cell, nothing else, on every vehicle.
+    pub(super) fn judge(&mut self, fleet: &Fleet, after: Duration) -> Result<String> {
+        self.news(fleet, after);
+        for (vehicle, answer) in self.vehicles.iter().zip(&fleet.vehicles) {
+            let id = vehicle.id();
+            ensure!(answer.report.is_some(), "{id} was never heard of");
+            ensure!(answer.was_judged(), "{id} was heard, but nothing was judged in it");
+            let fault = vehicle.fault();
+            let anomalous = answer.anomalous();
+            if let Some(subject) = &fault {
+                ensure!(anomalous.contains(subject.as_str()), "{subject} of {id} was not found");
+                ensure!(self.found.is_some(), "{subject} of {id} was synced, but its page does not show it");
+            }
+            let false_alarms: Vec<&str> =
+                anomalous.into_iter().filter(|subject| Some(*subject) != fault.as_deref()).collect();
+            ensure!(false_alarms.is_empty(), "false alarm in {id}: {}", false_alarms.join(", "));
+        }
+        Ok(self.told())
+    }
+}
+
+/// Whether a person who reads the page sees this subject called anomalous.
+fn shows(page: &str, subject: &str) -> bool {
+    let text = visible_text(page).to_lowercase();
+    let subject = subject.to_lowercase();
+    text.match_indices(&subject).any(|(at, _)| {
+        let behind = &text[at + subject.len()..];
+        if behind.starts_with(|c: char| c.is_ascii_digit()) {
+            return false;
+        }
+        let before: String = text[..at].chars().rev().take(BESIDE).collect();
+        let before: String = before.chars().rev().collect();
+        let behind: String = behind.chars().take(BESIDE).collect();
+        before.contains("anomalous") || behind.contains("anomalous")
+    })
+}
+
+/// The page's text without tags, scripts and styles, spaces joined.
+fn visible_text(page: &str) -> String {
+    let mut text = String::new();
+    let mut rest = page;
+    while let Some((before, tag_on)) = rest.split_once('<') {
+        text.push_str(before);
+        text.push(' ');
+        let hidden = ["script", "style"].into_iter().find(|name| tag_on.starts_with(name));
+        rest = match hidden {
+            Some(name) => tag_on.split_once(&format!("</{name}>")).map_or("", |(_, behind)| behind),
+            None => tag_on.split_once('>').map_or("", |(_, behind)| behind),
+        };
+    }
+    text.push_str(rest);
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::vehicle;
+    use super::*;
+    use serde_json::json;
+
+    fn event(subject: &str, verdict: &str) -> Value {
+        json!({ "subject": subject, "verdict": verdict, "evidence": [{ "what": "deviation", "value": -0.0211, "unit": "V" }] })
+    }
+
+    fn healthy() -> Answer {
+        let report =
+            json!({ "state": "nominal", "events": [event("Cell7", "nominal")], "open_anomalies": [] });
+        Answer { report: Some(report), page: "<h1>demo</h1> nothing is anomalous".into() }
+    }
+
+    fn faulty() -> Answer {
+        let report = json!({ "state": "anomalous", "events": [event("Cell42", "anomalous")] });
+        Answer { report: Some(report), page: "<td>Cell42</td><td>anomalous</td>".into() }
+    }
+
+    fn judge(vehicles: [Answer; 3]) -> Result<String, String> {
+        let demo = vehicle::fleet(3);
+        let fleet = Fleet { vehicles: vehicles.into() };
+        Progress::new(&demo).judge(&fleet, Duration::from_secs(14)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_truth_passes() {
+        let told = judge([healthy(), faulty(), healthy()]).unwrap();
+        assert_eq!(told, "Cell42 of demo-02 found, synced and shown after 14 s");
+    }
+
+    #[test]
+    fn everything_short_of_the_truth_fails() {
+        let not_shown = Answer { page: "<td>Cell42</td>".into(), ..faulty() };
+        let unheard = Answer { report: None, page: String::new() };
+        let unjudged = Answer { report: Some(json!({ "state": "no_data", "events": [] })), ..healthy() };
+        for (vehicles, why) in [
+            ([healthy(), healthy(), healthy()], "Cell42 of demo-02 was not found"),
+            ([healthy(), not_shown, healthy()], "does not show it"),
+            ([faulty(), faulty(), healthy()], "false alarm in demo-01: Cell42"),
+            ([healthy(), faulty(), unheard], "demo-03 was never heard of"),
+            ([unjudged, faulty(), healthy()], "nothing was judged"),
+        ] {
+            let told = judge(vehicles).unwrap_err();
+            assert!(told.contains(why), "{told} does not tell {why}");
+        }
+    }
+
+    #[test]
+    fn another_cell_of_the_faulty_vehicle_is_a_false_alarm() {
+        let mut both = faulty();
+        both.report = Some(
+            json!({ "state": "anomalous", "events": [event("Cell42", "anomalous"), event("Cell4", "anomalous")] }),
+        );
+        assert!(judge([healthy(), both, healthy()]).unwrap_err().contains("false alarm in demo-02: Cell4"));
+    }
+
+    #[test]
+    fn news_is_told_once_with_its_evidence() {
+        let demo = vehicle::fleet(3);
+        let fleet = Fleet { vehicles: vec![healthy(), faulty(), healthy()] };
+        let mut progress = Progress::new(&demo);
+        let lines = progress.news(&fleet, Duration::from_secs(9));
+        assert_eq!(lines.len(), 5, "{lines:?}");
+        assert_eq!(lines[2], "demo-02: Cell42 is anomalous, after 9 s (deviation -0.021 V)");
+        assert_eq!(progress.news(&fleet, Duration::from_secs(10)), [""; 0]);
+    }
+
+    #[test]
+    fn only_what_a_person_sees_beside_the_cell_counts() {
+        assert!(shows("<tr><td>Cell42<td class=bad>Anomalous since 3 h", "Cell42"));
+        assert!(shows("<p>anomalous: <b>Cell42</b></p>", "Cell42"));
+        for hidden in [
+            "<script>var x = 'Cell42 anomalous'</script>",
+            "<td title='anomalous'>Cell42</td>",
+            "<td>Cell421</td><td>anomalous</td>",
+            "<td>Cell4</td><td>anomalous</td>",
+        ] {
+            assert!(!shows(hidden, "Cell42"), "{hidden}");
+        }
+        let far = format!("<p>Cell42 {}</p> anomalous", "x ".repeat(BESIDE));
+        assert!(!shows(&far, "Cell42"));
+    }
+}
