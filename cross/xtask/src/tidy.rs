@@ -55,6 +55,7 @@ pub(crate) fn run() -> Result<()> {
             );
             Ok(())
         }
+        1 => bail!("tidy: one finding, with its way out above"),
         n => bail!("tidy: {n} findings, each with its way out above"),
     }
 }

@@ -34,6 +34,9 @@ const LAYERS: &[(&str, &[&str])] = &[
 /// The engineer's commands, which the agent may carry behind a feature but never plainly.
 const OPTIONAL_WORKBENCH: &str = "telltale-workbench";
 
+/// Crates that give telltale-core a way to the outside which its source text would not show.
+const NOT_IN_THE_CORE: &[&str] = &["libc", "nix", "rustix", "socket2", "tokio", "web-time"];
+
 /// Crates that must not stand in Cargo.lock, with the versions meant (a prefix; empty for all) and the reason.
 const FORBIDDEN: &[(&str, &str, &str)] = &[
     ("openssl", "", "TLS is rustls with ring: one implementation to audit and no C library to ship"),
@@ -102,6 +105,10 @@ fn layers(metadata: &Value) -> Vec<Finding> {
         };
         for dependency in array(&package["dependencies"]) {
             let used = text(&dependency["name"]);
+            let for_tests = dependency["kind"] == "dev";
+            if name == "telltale-core" && NOT_IN_THE_CORE.contains(&used) && !for_tests {
+                find(format!("{name} may not use {used}: whatever touches the outside lives in agent/src"));
+            }
             if !used.starts_with("telltale-") {
                 continue;
             }
@@ -131,7 +138,9 @@ fn lock_file(lock: &str) -> Vec<Finding> {
             if name == forbidden && version.starts_with(versions) {
                 find(
                     *line,
-                    format!("{name} {version}: {reason} (`cargo tree --invert {name}` says who brings it)"),
+                    format!(
+                        "{name} {version}: {reason} (`cargo tree --workspace --target all --invert {name}` says who brings it)"
+                    ),
                 );
             }
         }
@@ -230,6 +239,8 @@ mod tests {
             let advice = layer_advice(name, used, false);
             assert!(advice.len() == 1 && advice[0].contains(used), "{name} -> {used}: {advice:?}");
         }
+        assert_eq!(layer_advice("telltale-core", "libc", false).len(), 1);
+        assert_eq!(layer_advice("telltale-agent", "libc", false), [""; 0]);
         assert_eq!(layer_advice("telltale-core", "telltale-wire", false), [""; 0]);
         assert_eq!(layer_advice("telltale-tests", "telltale-cloud", false), [""; 0]);
     }

@@ -1,4 +1,4 @@
-//! Rules on one file's text: the opening paragraph, the purity of agent/core, length, paths of one machine.
+//! Rules on one file's text: the opening paragraph, the purity of agent/core, length, lints, paths of one machine.
 
 use super::Finding;
 use crate::code;
@@ -39,6 +39,9 @@ pub(super) fn check(file: &str, content: &str) -> Vec<Finding> {
         findings.extend(length(file, &stripped, MAX_LINES));
         findings.extend(purity(file, &stripped));
     }
+    if file.ends_with("Cargo.toml") {
+        findings.extend(lints(file, content));
+    }
     findings
 }
 
@@ -56,6 +59,20 @@ fn module_doc(file: &str, content: &str) -> Option<Finding> {
         line: first.unwrap_or(0) + 1,
         rule: "module-doc",
         advice: "open the file with a `//!` paragraph that says what this room is for".into(),
+    })
+}
+
+/// A crate that forgets the workspace's lints is checked by none.
+fn lints(file: &str, manifest: &str) -> Option<Finding> {
+    let is_crate = manifest.lines().any(|line| line.trim() == "[package]");
+    let mut after = manifest.lines().map(str::trim).skip_while(|line| *line != "[lints]").skip(1);
+    let inherits = after.next() == Some("workspace = true");
+    (is_crate && !inherits).then(|| Finding {
+        file: file.to_owned(),
+        line: 1,
+        rule: "workspace-lints",
+        advice: "add `[lints]` with `workspace = true`: without it no lint of the workspace holds here"
+            .into(),
     })
 }
 
@@ -200,6 +217,17 @@ mod tests {
         ] {
             assert_eq!(rules("agent/core/src/x.rs", &format!("//! Doc.\n{pure}\n")), [], "{pure}");
         }
+    }
+
+    #[test]
+    fn a_crate_without_the_workspaces_lints_is_found() {
+        assert_eq!(rules("x/Cargo.toml", "[package]\nname = \"x\"\n"), [("workspace-lints", 1)]);
+        assert_eq!(
+            rules("x/Cargo.toml", "[package]\n\n[lints]\nunsafe_code = \"allow\"\n"),
+            [("workspace-lints", 1)]
+        );
+        assert_eq!(rules("x/Cargo.toml", "[package]\n\n[lints]\nworkspace = true\n"), []);
+        assert_eq!(rules("Cargo.toml", "[workspace]\n"), []);
     }
 
     #[test]
