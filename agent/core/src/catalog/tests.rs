@@ -1,3 +1,5 @@
+//! The catalog on the way from text to values: what expands, what dispatches, and every way it is refused.
+
 use super::*;
 use crate::dbc::Disposition;
 use crate::frame::{CanFrame, FrameKind};
