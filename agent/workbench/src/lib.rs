@@ -1,1 +1,6 @@
-//! placeholder
+//! The engineer's commands, which a vehicle's build does not carry: a simulated vehicle, recordings in CSV
+//! brought onto CAN, and feature tables in Parquet.
+
+pub mod feature_table;
+pub mod protect;
+pub mod simulate;

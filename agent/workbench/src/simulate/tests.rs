@@ -1,0 +1,134 @@
+//! The simulated vehicle as a whole: what stands on the bus, against the physics and the DBC.
+
+use super::*;
+
+fn options(hours: u64, fault: Fault) -> Options {
+    Options { duration: Duration::from_secs(hours * 3_600), fault, ..Options::default() }
+}
+
+fn text(options: &Options) -> Vec<u8> {
+    let mut out = Vec::new();
+    run(options, "vcan0", None, &mut out).unwrap();
+    out
+}
+
+fn word(frame: &SimFrame, place: usize) -> u16 {
+    u16::from_le_bytes([frame.can.payload()[2 * place], frame.can.payload()[2 * place + 1]])
+}
+
+fn number(frame: &SimFrame) -> u32 {
+    frame.can.id.raw()
+}
+
+/// Every reading in mV of one cell, counted from 1.
+fn readings(frames: &[SimFrame], cell: usize) -> Vec<u16> {
+    let id = 0x1A0 + (cell as u32 - 1) / 4;
+    frames.iter().filter(|f| number(f) == id).map(|f| word(f, (cell - 1) % 4)).collect()
+}
+
+#[test]
+fn one_seed_is_one_recording() {
+    let base = options(1, Fault::demo());
+    let first = text(&base);
+    assert!(first == text(&base), "the same seed gives the same bytes");
+    assert!(first != text(&Options { seed: 2, ..base }), "another seed gives others");
+    assert!(first.starts_with(b"(1767247200.000000) vcan0 180#"));
+}
+
+#[test]
+fn frames_come_at_their_periods_and_in_order() {
+    let frames: Vec<SimFrame> = Simulator::new(&options(1, Fault::None)).unwrap().collect();
+    assert!(frames.windows(2).all(|w| w[0].wall < w[1].wall), "time goes forward");
+    let first_minute = |id: u32| {
+        let end = frames[0].wall.0 + 60_000_000;
+        frames.iter().filter(|f| number(f) == id && f.wall.0 < end).count()
+    };
+    assert_eq!(first_minute(0x180), 600);
+    assert_eq!(first_minute(0x181), 60);
+    assert_eq!(first_minute(0x190), 12);
+    (0..24).for_each(|k| assert_eq!(first_minute(0x1A0 + k), 60, "cells frame {k}"));
+    assert_eq!(first_minute(0x1B8), 0, "96 cells need 24 frames");
+}
+
+#[test]
+fn a_day_has_trips_gaps_and_charging() {
+    let slow = Options { cells_every: Duration::from_secs(10), ..options(24, Fault::None) };
+    let frames: Vec<SimFrame> = Simulator::new(&slow).unwrap().collect();
+    let gaps = frames.windows(2).filter(|w| w[1].wall.0 - w[0].wall.0 > 60_000_000).count();
+    assert!((4..30).contains(&gaps), "{gaps} gaps");
+    let pack: Vec<&SimFrame> = frames.iter().filter(|f| number(f) == 0x180).collect();
+    let charging = pack.iter().filter(|f| f.can.payload()[5] & 15 == 1).count() / 10;
+    assert!((1_800..40_000).contains(&charging), "{charging} s of charging");
+    assert!(
+        pack.iter().all(|f| (300 * 10..405 * 10).contains(&word(f, 0))),
+        "96 cells between 3.1 and 4.2 V"
+    );
+    // In steady order: a counter that runs on and a checksum that holds.
+    assert!(pack.windows(2).all(|w| w[1].can.payload()[6] == (w[0].can.payload()[6] + 1) % 16));
+    assert!(pack.iter().all(|f| crate::protect::seal(&f.can.payload()[..7]) == f.can.payload()[7]));
+    assert!(pack.iter().skip(5).all(|f| f.can.payload()[5] >> 4 == 0), "a healthy pack never warns");
+    for cell in 1..=CELLS {
+        assert!(readings(&frames, cell).iter().all(|mv| (3_000..4_220).contains(mv)), "cell {cell}");
+    }
+}
+
+#[test]
+fn charge_on_the_bus_is_the_integral_of_current_on_the_bus() {
+    let frames: Vec<SimFrame> = Simulator::new(&options(3, Fault::None)).unwrap().collect();
+    let pack: Vec<&SimFrame> = frames.iter().filter(|f| number(f) == 0x180).collect();
+    let ampere_hours: f64 = pack.iter().map(|f| f64::from(word(f, 1) as i16) * 0.1 * 0.1 / 3_600.0).sum();
+    let (first, last) = (pack[0].can.payload()[4], pack[pack.len() - 1].can.payload()[4]);
+    let fell = f64::from(first - last) * 0.005;
+    assert!(fell > 0.1, "three hours with trips cost charge");
+    assert!((ampere_hours / NOMINAL_AH - fell).abs() < 0.006, "{ampere_hours} Ah but {fell}");
+}
+
+#[test]
+fn the_demo_cell_falls_60_mv_behind_and_no_other_does() {
+    let slow = |fault| Options { cells_every: Duration::from_secs(10), ..options(4, fault) };
+    let healthy: Vec<SimFrame> = Simulator::new(&slow(Fault::None)).unwrap().collect();
+    let faulty: Vec<SimFrame> = Simulator::new(&slow(Fault::demo())).unwrap().collect();
+    assert_eq!(healthy.len(), faulty.len(), "the fault does not change the day");
+
+    let apart = |cell: usize| -> Vec<i32> {
+        let (healthy, faulty) = (readings(&healthy, cell), readings(&faulty, cell));
+        healthy.iter().zip(faulty).map(|(h, f)| i32::from(*h) - i32::from(f)).take(2 * 360).collect()
+    };
+    let deficit = apart(42);
+    assert!(deficit[..170].iter().all(|mv| mv.abs() <= 1), "nothing before minute 30");
+    let after_2_h = deficit.last().copied().unwrap_or_default();
+    assert!((50..75).contains(&after_2_h), "{after_2_h} mV after two hours of driving");
+    for cell in (1..=CELLS).filter(|c| *c != 42) {
+        let most = apart(cell).iter().map(|mv| mv.abs()).max();
+        assert!(most <= Some(3), "cell {cell}: {most:?} mV of pack effect");
+    }
+    // The BMS itself sees nothing wrong yet: that is what the model is for.
+    let early = faulty.iter().filter(|f| number(f) == 0x180).take(2 * 36_000).skip(5);
+    assert!(early.into_iter().all(|f| f.can.payload()[5] >> 4 == 0));
+}
+
+#[test]
+fn pacing_keeps_deadlines() {
+    let short = Options { duration: Duration::from_secs(2), ..Options::default() };
+    let begun = Instant::now();
+    let written = run(&short, "vcan0", Some(10.0), &mut io::sink()).unwrap();
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(190), "two seconds at ten times real time: {took:?}");
+    assert_eq!(written, run(&short, "vcan0", None, &mut io::sink()).unwrap());
+}
+
+#[test]
+fn options_that_make_no_sense_are_refused() {
+    let base = Options::default();
+    let ms = Duration::from_millis;
+    for wrong in [
+        Options { pack_every: ms(0), ..base.clone() },
+        Options { cells_every: ms(150), ..base.clone() },
+        Options { temps_every: ms(0), ..base.clone() },
+        Options { scan: ms(2_000), ..base.clone() },
+        Options { duration: Duration::MAX, ..base.clone() },
+        Options { start: WallTime(-1), ..base.clone() },
+    ] {
+        assert!(Simulator::new(&wrong).is_err(), "{wrong:?}");
+    }
+}
