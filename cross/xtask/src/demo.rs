@@ -56,13 +56,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     children.end();
     match outcome {
         Ok(told) => {
-            println!("demo: ok: {told}");
+            println!("demo: {told}");
             Ok(())
         }
         Err(why) => {
-            println!("{}", workspace.logs());
-            println!("demo: FAILED: {why:#}");
-            bail!("the demo failed")
+            print!("{}", workspace.logs());
+            bail!("demo: FAILED: {why:#}")
         }
     }
 }
@@ -105,21 +104,25 @@ fn watch(
             println!("{line}");
         }
         if drives_over.is_none() && children.drives_are_over() {
-            println!("the drives are over");
+            println!(
+                "the drives are over{}",
+                if options.headless { "" } else { "; the page stays until Ctrl-C" }
+            );
             drives_over = Some(Instant::now());
         }
         let settled = drives_over.is_some_and(|at| at.elapsed() > LAST_SYNC || children.vehicles_are_done());
         let stopped = stop.load(Ordering::Relaxed);
         let late = limit.is_some_and(|limit| started.elapsed() >= limit);
         if !options.headless && (stopped || late) {
-            return Ok(progress.told());
+            return Ok(format!("ended: {}", progress.told()));
         }
         if options.headless && stopped {
             bail!("interrupted");
         }
         if options.headless && (settled || late) {
             // Asked once more: what the last sync brought arrived after the question above.
-            return progress.judge(&Fleet::ask(dashboard, vehicles)?, started.elapsed());
+            let told = progress.judge(&Fleet::ask(dashboard, vehicles)?, started.elapsed())?;
+            return Ok(format!("ok: {told}"));
         }
         thread::sleep(POLL);
     }

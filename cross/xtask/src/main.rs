@@ -121,7 +121,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("xtask: {error:#}");
+            eprintln!("{error:#}");
             ExitCode::FAILURE
         }
     }

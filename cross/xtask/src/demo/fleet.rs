@@ -123,7 +123,7 @@ impl<'a> Progress<'a> {
             (Some((id, subject)), Some(after)) => {
                 format!("{subject} of {id} found, synced and shown after {} s", after.as_secs())
             }
-            _ => "ended before a fault was found".into(),
+            _ => "no fault was found yet".into(),
         }
     }
 
