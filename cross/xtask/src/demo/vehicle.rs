@@ -79,9 +79,8 @@ impl Vehicle {
             r#"vehicle = "{id}"
 catalog = {catalog}
 models = [{model}]
-source = {{ log = "-" }}
 # The simulation sets the pace.
-pace = "max"
+source = {{ log = {{ path = "-", pace = "max" }} }}
 
 [spool]
 dir = {spool}
