@@ -8,6 +8,11 @@
 pub mod catalog;
 pub mod clock;
 pub mod dbc;
+pub mod feature;
 pub mod frame;
+pub mod model;
+pub mod pipeline;
+pub mod rules;
 pub mod signal;
 pub mod trace;
+pub mod verdict;

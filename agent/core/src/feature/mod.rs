@@ -1,0 +1,79 @@
+//! From samples to features: a specification that is data, and the only implementation of what it says.
+//!
+//! The vehicle and the training both go through this room, so that a model is trained on exactly the numbers it
+//! will meet. [`spec`] is the document (named by the digest of its content), [`window`] resamples samples onto a
+//! grid and keeps the sliding window, [`compute`] turns a full window into one row of features a subject.
+
+pub mod compute;
+pub mod spec;
+pub mod window;
+
+pub use compute::{FeatureTable, Features};
+pub use spec::{FeatureSpec, SpecError};
+pub use window::{Layout, LayoutError, Resampler, Window};
+
+use crate::catalog::Catalog;
+use crate::signal::{NoData, SignalId};
+use telltale_wire::time::MonoTime;
+
+/// Samples in, features out: the resampler and the computation behind it, for one specification.
+pub struct Extractor {
+    resampler: Resampler,
+    features: Features,
+    subjects: Vec<String>,
+}
+
+impl Extractor {
+    /// An extractor for a specification on a catalog.
+    ///
+    /// # Errors
+    /// [`LayoutError`] if the catalog lacks a signal.
+    pub fn new(spec: &FeatureSpec, catalog: &Catalog) -> Result<Extractor, LayoutError> {
+        let layout = Layout::new(spec, catalog)?;
+        let members = layout.members();
+        Ok(Extractor {
+            features: Features::new(spec, members),
+            subjects: (1..=members)
+                .map(|n| spec.members.subject.replace(spec::PLACEHOLDER, &n.to_string()))
+                .collect(),
+            resampler: Resampler::new(spec, layout, catalog.signals.len()),
+        })
+    }
+
+    /// Turns time to `now`; `full` is called with each window that became due and its features.
+    #[inline]
+    pub fn advance(&mut self, now: MonoTime, mut full: impl FnMut(&Window, &FeatureTable)) {
+        let features = &mut self.features;
+        self.resampler.advance(now, |window| full(window, features.compute(window)));
+    }
+
+    /// Takes a sample of a frame at `at`, to which time has been advanced.
+    #[inline]
+    pub fn value(&mut self, at: MonoTime, signal: SignalId, value: f64) {
+        self.resampler.value(at, signal, value);
+    }
+
+    /// Takes a sample without a value, likewise.
+    #[inline]
+    pub fn absent(&mut self, at: MonoTime, signal: SignalId, why: NoData) {
+        self.resampler.absent(at, signal, why);
+    }
+
+    /// When [`Extractor::advance`] next has something to do.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<MonoTime> {
+        self.resampler.next_deadline()
+    }
+
+    /// Where the specification's signals stand.
+    #[must_use]
+    pub const fn layout(&self) -> &Layout {
+        self.resampler.layout()
+    }
+
+    /// The subjects' names, in order.
+    #[must_use]
+    pub fn subjects(&self) -> &[String] {
+        &self.subjects
+    }
+}

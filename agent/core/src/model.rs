@@ -1,0 +1,241 @@
+//! A model as the loop sees it: a manifest that says what it needs and how its numbers are read, and something
+//! that turns int8 features into int8 logits.
+
+use serde::Deserialize;
+use telltale_wire::digest::Digest;
+use telltale_wire::record::ModelRef;
+use thiserror::Error;
+
+/// The manifest schema that this room reads.
+pub const SCHEMA: u32 = 1;
+
+/// Runs a model. The input is `[channels][subjects]` and the output `[subjects]`, both int8 as the manifest's
+/// quantization says.
+pub trait Model: Send {
+    /// One inference for all subjects.
+    ///
+    /// # Errors
+    /// A sentence on why there is no output. A model that fails is isolated: its verdicts become indeterminate.
+    fn infer(&mut self, input: &[i8], output: &mut [i8]) -> Result<(), String>;
+}
+
+/// What a model's folder says of it: `model.toml`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The manifest's schema.
+    pub schema: u32,
+    /// The model's name, such as `cell-fault`.
+    pub name: String,
+    /// Its version, for people.
+    pub version: String,
+    /// The ONNX file, beside the manifest.
+    pub onnx: String,
+    /// The feature specification, beside the manifest.
+    pub features: String,
+    /// The digest of the specification that it was trained on, in hexadecimal.
+    pub features_digest: String,
+    /// How features become int8.
+    pub input: Quantization,
+    /// How the int8 logit is read.
+    pub output: OutputQuantization,
+    /// From logit to probability.
+    pub calibration: Calibration,
+    /// From probabilities to verdicts.
+    pub decision: Decision,
+}
+
+/// `q = clamp(round(x / scale) + zero_point)`, ties to even (ONNX `QuantizeLinear`).
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quantization {
+    /// The step.
+    pub scale: f32,
+    /// Where zero lies.
+    pub zero_point: i8,
+}
+
+impl Quantization {
+    /// Quantizes one value.
+    #[must_use]
+    pub fn quantize(self, x: f32) -> i8 {
+        // `as` saturates, so that a value beyond the range is the range's end.
+        ((x / self.scale).round_ties_even() as i32)
+            .saturating_add(i32::from(self.zero_point))
+            .clamp(-128, 127) as i8
+    }
+}
+
+/// Which output is the logit, and its quantization.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputQuantization {
+    /// The output channel that holds the logit.
+    pub channel: usize,
+    /// The step.
+    pub scale: f32,
+    /// Where zero lies.
+    pub zero_point: i8,
+}
+
+impl OutputQuantization {
+    /// The logit of an int8 output.
+    #[must_use]
+    pub fn dequantize(self, q: i8) -> f32 {
+        f32::from(i16::from(q) - i16::from(self.zero_point)) * self.scale
+    }
+}
+
+/// Platt scaling: `p = 1 / (1 + exp(-(slope * logit + intercept)))`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// Factor of the logit.
+    pub slope: f32,
+    /// Added to it.
+    pub intercept: f32,
+}
+
+impl Calibration {
+    /// The probability of an anomaly, 0 to 1. `libm` computes it in software, so that every machine gives the
+    /// same bits.
+    #[must_use]
+    pub fn probability(self, logit: f32) -> f32 {
+        1.0 / (1.0 + libm::expf(-(self.slope * logit + self.intercept)))
+    }
+}
+
+/// Hysteresis over the windows in which a subject has a score.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decision {
+    /// A score of this or more speaks for an anomaly.
+    pub enter: f32,
+    /// How many of the last `enter_of` windows must.
+    pub enter_windows: u8,
+    /// Out of how many, at most 32.
+    pub enter_of: u8,
+    /// A score below this speaks for its end.
+    pub exit: f32,
+    /// How many windows in a row must.
+    pub exit_windows: u16,
+}
+
+/// A manifest that can't be used.
+#[derive(Debug, Error)]
+pub enum ManifestError {
+    /// The document is not TOML, or has a field too many, too few or of another type.
+    #[error("{origin}: {message}")]
+    Syntax {
+        /// The file.
+        origin: String,
+        /// The parser's words, with line and column.
+        message: String,
+    },
+    /// A value that makes no sense.
+    #[error("{origin}: `{field}`: {problem}")]
+    Value {
+        /// The file.
+        origin: String,
+        /// The field.
+        field: &'static str,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+}
+
+impl Manifest {
+    /// Reads a manifest. `origin` names the file in errors.
+    ///
+    /// # Errors
+    /// [`ManifestError`], with the field at fault.
+    pub fn parse(text: &str, origin: &str) -> Result<Manifest, ManifestError> {
+        let manifest: Manifest = toml::from_str(text)
+            .map_err(|e| ManifestError::Syntax { origin: origin.into(), message: e.to_string() })?;
+        match manifest.fault() {
+            None => Ok(manifest),
+            Some((field, problem)) => {
+                Err(ManifestError::Value { origin: origin.into(), field, problem: problem.into() })
+            }
+        }
+    }
+
+    fn fault(&self) -> Option<(&'static str, &'static str)> {
+        let plain = |name: &str| !name.is_empty() && !name.contains(['/', '\\']) && !name.starts_with('.');
+        let positive = |x: f32| x > 0.0 && x.is_finite();
+        let share = |x: f32| (0.0..=1.0).contains(&x);
+        let d = &self.decision;
+        [
+            (self.schema == SCHEMA, "schema", "this agent reads schema 1"),
+            (plain(&self.name) && self.name.len() <= 64, "name", "1 to 64 letters, no slash, no leading dot"),
+            (plain(&self.onnx), "onnx", "the name of a file beside the manifest"),
+            (plain(&self.features), "features", "the name of a file beside the manifest"),
+            (positive(self.input.scale), "input.scale", "a number above 0"),
+            (positive(self.output.scale), "output.scale", "a number above 0"),
+            (self.calibration.slope.is_finite(), "calibration.slope", "a finite number"),
+            (self.calibration.intercept.is_finite(), "calibration.intercept", "a finite number"),
+            (share(d.enter) && share(d.exit) && d.exit <= d.enter, "decision", "0 <= exit <= enter <= 1"),
+            ((1..=32).contains(&d.enter_of), "decision.enter_of", "1 to 32 windows"),
+            ((1..=d.enter_of).contains(&d.enter_windows), "decision.enter_windows", "1 to enter_of windows"),
+            (d.exit_windows >= 1, "decision.exit_windows", "at least 1 window"),
+        ]
+        .into_iter()
+        .find_map(|(holds, field, problem)| (!holds).then_some((field, problem)))
+    }
+
+    /// How records name this model, given the digest over its files.
+    #[must_use]
+    pub fn reference(&self, digest: &Digest) -> ModelRef {
+        ModelRef { name: self.name.clone(), digest: digest.short() }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) const EXAMPLE: &str = r#"
+        schema = 1
+        name = "cell-fault"
+        version = "1"
+        onnx = "a.onnx"
+        features = "features.toml"
+        features_digest = "00"
+        input = { scale = 0.0625, zero_point = 0 }
+        output = { channel = 0, scale = 0.1, zero_point = 0 }
+        calibration = { slope = 1.0, intercept = 0.0 }
+        decision = { enter = 0.5, enter_windows = 2, enter_of = 3, exit = 0.2, exit_windows = 2 }
+    "#;
+
+    #[test]
+    fn quantization_rounds_to_even_and_saturates() {
+        let q = Quantization { scale: 0.5, zero_point: 0 };
+        assert_eq!([0.25, 0.75, -0.25, 1e9, -1e9, f32::NAN].map(|x| q.quantize(x)), [0, 2, 0, 127, -128, 0]);
+        let shifted = Quantization { scale: 0.5, zero_point: -128 };
+        assert_eq!([0.0, 127.5, 1e9].map(|x| shifted.quantize(x)), [-128, 127, 127]);
+    }
+
+    #[test]
+    fn calibration_is_a_logistic() {
+        let c = Calibration { slope: 2.0, intercept: -1.0 };
+        assert_eq!(c.probability(0.5), 0.5);
+        assert!(c.probability(1e9) == 1.0 && c.probability(-1e9) == 0.0);
+    }
+
+    #[test]
+    fn each_fault_is_named() {
+        assert!(Manifest::parse(EXAMPLE, "m").is_ok());
+        for (from, to, expected) in [
+            ("schema = 1", "schema = 2", "m: `schema`: this agent reads schema 1"),
+            ("\"a.onnx\"", "\"../a.onnx\"", "`onnx`"),
+            ("scale = 0.0625", "scale = -1", "`input.scale`"),
+            ("exit = 0.2", "exit = 0.9", "`decision`: 0 <= exit"),
+            ("enter_windows = 2", "enter_windows = 4", "`decision.enter_windows`"),
+            ("name = \"cell-fault\"", "name = \"\"", "`name`"),
+            ("version", "versoin", "unknown field `versoin`"),
+        ] {
+            let error = Manifest::parse(&EXAMPLE.replace(from, to), "m").unwrap_err().to_string();
+            assert!(error.contains(expected), "{to}: {error}");
+        }
+    }
+}

@@ -1,0 +1,397 @@
+//! What one model thinks of one window: quantize, infer, calibrate, judge, and say why.
+
+use super::stamp;
+use crate::catalog::Catalog;
+use crate::clock::ClockAnchor;
+use crate::feature::spec::{Feature, FeatureSpec, Op};
+use crate::feature::{Extractor, FeatureTable, LayoutError, Window};
+use crate::model::{Manifest, Model};
+use crate::rules::{self, Finding, Limits};
+use crate::verdict::{Change, Judge};
+use std::collections::VecDeque;
+use telltale_wire::digest::{Digest, ShortDigest};
+use telltale_wire::record::{
+    ABSENT, Counts, Evidence, IndeterminateReason, ModelRef, ModelSummary, NO_SCORE, Record, VerdictCode,
+    VerdictEvent,
+};
+use telltale_wire::time::MonoTime;
+use telltale_wire::unit::Unit;
+use thiserror::Error;
+
+/// How many features an event names besides the subject's own value.
+const FEATURES_IN_EVIDENCE: usize = 2;
+
+/// A model with everything it came with.
+pub struct LoadedModel {
+    /// What it says of itself.
+    pub manifest: Manifest,
+    /// The digest over its files.
+    pub digest: Digest,
+    /// Its feature specification.
+    pub features: FeatureSpec,
+    /// What runs it.
+    pub model: Box<dyn Model>,
+}
+
+/// A model that does not fit this vehicle.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// The catalog lacks a signal.
+    #[error("model `{model}` does not fit the catalog")]
+    Layout {
+        /// The model.
+        model: String,
+        /// What is missing.
+        source: LayoutError,
+    },
+    /// The manifest names another feature specification than the one that came with it.
+    #[error(
+        "model `{model}` was trained on the features {expected}, the specification beside it is {found}: restore the one it was trained on, or train again"
+    )]
+    OtherFeatures {
+        /// The model.
+        model: String,
+        /// What the manifest says.
+        expected: String,
+        /// What was found.
+        found: String,
+    },
+}
+
+/// Where a window's consequences go.
+pub(super) struct Outcome<'a> {
+    pub(super) counts: &'a mut Counts,
+    pub(super) records: &'a mut VecDeque<Record>,
+    pub(super) anchor: Option<ClockAnchor>,
+}
+
+/// A model, its judge and the rules beside it.
+pub(super) struct Mind {
+    reference: ModelRef,
+    manifest: Manifest,
+    model: Box<dyn Model>,
+    judge: Judge,
+    features: Vec<Feature>,
+    subjects: Vec<Subject>,
+    prefix: String,
+    limits: Limits,
+    limits_judge: Judge,
+    limits_subjects: Vec<Subject>,
+    limits_reference: ModelRef,
+    input: Vec<i8>,
+    output: Vec<i8>,
+    scores: Vec<Result<f32, IndeterminateReason>>,
+    failing: bool,
+    summary: Stretch,
+    scratch: Vec<f32>,
+}
+
+struct Subject {
+    name: String,
+    path: String,
+    unit: Unit,
+}
+
+/// What the summary of the stretch under way will say.
+struct Stretch {
+    windows: u32,
+    reference: f32,
+    deviation: Vec<i16>,
+    best: Vec<u8>,
+}
+
+impl Mind {
+    pub(super) fn new(
+        loaded: LoadedModel,
+        extractor: &Extractor,
+        catalog: &Catalog,
+    ) -> Result<Mind, LoadError> {
+        let LoadedModel { manifest, digest, features, model } = loaded;
+        let found = features.digest.to_hex();
+        if manifest.features_digest != found {
+            let expected = manifest.features_digest.clone();
+            return Err(LoadError::OtherFeatures { model: manifest.name, expected, found });
+        }
+        let layout = extractor.layout();
+        let subjects: Vec<Subject> = extractor
+            .subjects()
+            .iter()
+            .zip(layout.signals())
+            .map(|(name, id)| {
+                let signal = &catalog.signals[id.index()];
+                Subject { name: name.clone(), path: signal.vss.clone(), unit: signal.unit }
+            })
+            .collect();
+        let limits = Limits::new(layout, catalog);
+        let limits_subjects = limits
+            .rules()
+            .iter()
+            .map(|rule| {
+                let signal = &catalog.signals[rule.signal.index()];
+                let name = subjects.get(rule.slot).map_or_else(|| signal.vss.clone(), |s| s.name.clone());
+                Subject { name, path: signal.vss.clone(), unit: signal.unit }
+            })
+            .collect::<Vec<_>>();
+        let n = subjects.len();
+        Ok(Mind {
+            reference: manifest.reference(&digest),
+            judge: Judge::new(manifest.decision, n),
+            prefix: prefix(&features),
+            input: vec![0; features.features.len() * n],
+            output: vec![0; n],
+            scores: Vec::with_capacity(n),
+            failing: false,
+            summary: Stretch {
+                windows: 0,
+                reference: 0.0,
+                deviation: vec![ABSENT; n],
+                best: vec![NO_SCORE; n],
+            },
+            scratch: Vec::with_capacity(n),
+            limits_judge: Judge::new(rules::DECISION, limits_subjects.len()),
+            limits_reference: ModelRef { name: rules::MODEL_NAME.into(), digest: ShortDigest([0; 8]) },
+            features: features.features,
+            limits,
+            limits_subjects,
+            subjects,
+            model,
+            manifest,
+        })
+    }
+
+    pub(super) const fn reference(&self) -> &ModelRef {
+        &self.reference
+    }
+
+    /// Evaluates a window: the model on every subject, the limits on every signal that has some.
+    pub(super) fn think(&mut self, window: &Window, table: &FeatureTable, outcome: &mut Outcome<'_>) {
+        outcome.counts.windows += 1;
+        let at = window.end();
+        self.score(table);
+        self.check_limits(window, outcome);
+        self.summary.windows += 1;
+        self.summary.reference = table.reference();
+        for subject in 0..self.subjects.len() {
+            let score = self.scores[subject];
+            self.summary.note(subject, table, score);
+            let judgement = self.judge.judge(subject, at, score);
+            match self.standing_verdict(subject, judgement.verdict) {
+                VerdictCode::Nominal => outcome.counts.nominal += 1,
+                VerdictCode::Anomalous => outcome.counts.anomalous += 1,
+                VerdictCode::Indeterminate(_) => outcome.counts.indeterminate += 1,
+            }
+            if let Some(change) = judgement.change {
+                let evidence = self.evidence(subject, table, change.verdict);
+                let event = event(
+                    &self.reference,
+                    &self.subjects[subject],
+                    change,
+                    score.ok(),
+                    at,
+                    evidence,
+                    outcome.anchor,
+                );
+                outcome.records.push_back(Record::Verdict(event));
+            }
+        }
+    }
+
+    /// What the stretch since the last call looked like; `None` if no window fell into it.
+    pub(super) fn take_summary(&mut self) -> Option<ModelSummary> {
+        let stretch = &mut self.summary;
+        if std::mem::take(&mut stretch.windows) == 0 {
+            return None;
+        }
+        let anomalous =
+            (0..self.subjects.len()).filter(|s| self.judge.is_anomalous(*s)).map(|s| s as u16).collect();
+        let summary = ModelSummary {
+            model: self.reference.clone(),
+            unit: self.subjects.first().map_or(Unit::None, |s| s.unit),
+            reference: stretch.reference,
+            deviation: stretch.deviation.clone(),
+            score: stretch.best.clone(),
+            anomalous,
+            prefix: self.prefix.clone(),
+        };
+        stretch.best.fill(NO_SCORE);
+        stretch.deviation.fill(ABSENT);
+        Some(summary)
+    }
+
+    /// Fills `scores`: one inference for all subjects.
+    fn score(&mut self, table: &FeatureTable) {
+        for (q, x) in self.input.iter_mut().zip(table.normalised()) {
+            *q = self.manifest.input.quantize(*x);
+        }
+        let ran = self.model.infer(&self.input, &mut self.output);
+        if let Err(why) = &ran
+            && !self.failing
+        {
+            log::error!(
+                "model {}: {why}; its verdicts are indeterminate until it runs again",
+                self.reference.name
+            );
+        }
+        self.failing = ran.is_err();
+        self.scores.clear();
+        for subject in 0..self.subjects.len() {
+            let score = match (table.state(subject), &ran) {
+                (Err(why), _) => Err(why.reason()),
+                (Ok(()), Err(_)) => Err(IndeterminateReason::ModelFailed),
+                (Ok(()), Ok(())) => {
+                    let logit = self.manifest.output.dequantize(self.output[subject]);
+                    Ok(self.manifest.calibration.probability(logit))
+                }
+            };
+            self.scores.push(score);
+        }
+    }
+
+    /// The model's verdict; where the model itself failed, the limits stand in for it.
+    fn standing_verdict(&self, subject: usize, verdict: VerdictCode) -> VerdictCode {
+        match verdict {
+            VerdictCode::Indeterminate(IndeterminateReason::ModelFailed) => {
+                match self.limits.rules().iter().position(|rule| rule.slot == subject) {
+                    Some(rule) if self.limits_judge.is_anomalous(rule) => VerdictCode::Anomalous,
+                    Some(_) => VerdictCode::Nominal,
+                    None => verdict,
+                }
+            }
+            known => known,
+        }
+    }
+
+    fn check_limits(&mut self, window: &Window, outcome: &mut Outcome<'_>) {
+        let at = window.end();
+        for (place, rule) in self.limits.rules().iter().enumerate() {
+            let finding = rule.check(window);
+            let score = finding.map(|f| f.score).map_err(|why| why.reason());
+            let judgement = self.limits_judge.judge(place, at, score);
+            let Some(change) = judgement.change else { continue };
+            // That a signal is gone is told once, by the model that needs it.
+            if matches!(change.verdict, VerdictCode::Indeterminate(_)) {
+                continue;
+            }
+            let subject = &self.limits_subjects[place];
+            let evidence = finding.iter().map(|f| limit_evidence(subject, f)).collect();
+            let event =
+                event(&self.limits_reference, subject, change, score.ok(), at, evidence, outcome.anchor);
+            // A limit is crossed or it is not: there is nothing to be unsure of.
+            let event = VerdictEvent { confidence: 1.0, ..event };
+            outcome.records.push_back(Record::Verdict(event));
+        }
+    }
+
+    /// The subject's value against the pack's, then the features by which it stands out most from its peers.
+    fn evidence(&mut self, subject: usize, table: &FeatureTable, verdict: VerdictCode) -> Vec<Evidence> {
+        let described = &self.subjects[subject];
+        if table.state(subject).is_err() {
+            return Vec::new();
+        }
+        let mut evidence = vec![Evidence {
+            what: described.path.clone(),
+            value: table.level(subject),
+            reference: table.reference(),
+            unit: described.unit,
+        }];
+        if verdict != VerdictCode::Anomalous {
+            return evidence;
+        }
+        let mut standing_out: Vec<(f32, usize, f32)> = Vec::with_capacity(self.features.len());
+        for (channel, feature) in self.features.iter().enumerate() {
+            let typical = typical(table, channel, &mut self.scratch);
+            let distance = ((table.physical_at(channel, subject) - typical) / feature.scale).abs();
+            standing_out.push((distance, channel, typical));
+        }
+        standing_out.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        for (distance, channel, typical) in standing_out.into_iter().take(FEATURES_IN_EVIDENCE) {
+            if distance > 0.0 {
+                evidence.push(Evidence {
+                    what: self.features[channel].name.clone(),
+                    value: table.physical_at(channel, subject),
+                    reference: typical,
+                    unit: unit_of(&self.features[channel].op, described.unit),
+                });
+            }
+        }
+        evidence
+    }
+}
+
+impl Stretch {
+    fn note(&mut self, subject: usize, table: &FeatureTable, score: Result<f32, IndeterminateReason>) {
+        if table.state(subject).is_ok() {
+            let thousandths = table.deviation(subject) * 1_000.0;
+            // ABSENT is the lowest i16: a value never takes its place.
+            self.deviation[subject] = thousandths.round().clamp(-32_767.0, 32_767.0) as i16;
+        }
+        if let Ok(score) = score {
+            let score = (score * 250.0).round().clamp(0.0, 250.0) as u8;
+            let best = &mut self.best[subject];
+            *best = if *best == NO_SCORE { score } else { score.max(*best) };
+        }
+    }
+}
+
+fn event(
+    model: &ModelRef,
+    subject: &Subject,
+    change: Change,
+    score: Option<f32>,
+    at: MonoTime,
+    evidence: Vec<Evidence>,
+    anchor: Option<ClockAnchor>,
+) -> VerdictEvent {
+    VerdictEvent {
+        at: stamp(at, anchor),
+        model: model.clone(),
+        subject: subject.name.clone(),
+        verdict: change.verdict,
+        score: score.unwrap_or(0.0),
+        confidence: confidence(change.verdict, score),
+        since: stamp(change.since, anchor),
+        evidence,
+    }
+}
+
+/// A calibrated score is the probability of an anomaly.
+fn confidence(verdict: VerdictCode, score: Option<f32>) -> f32 {
+    match (verdict, score) {
+        (VerdictCode::Anomalous, Some(p)) => p,
+        (VerdictCode::Nominal, Some(p)) => 1.0 - p,
+        _ => 0.0,
+    }
+}
+
+fn limit_evidence(subject: &Subject, finding: &Finding) -> Evidence {
+    Evidence {
+        what: subject.path.clone(),
+        value: finding.worst,
+        reference: finding.limit,
+        unit: subject.unit,
+    }
+}
+
+/// The middle subject's value of a feature.
+fn typical(table: &FeatureTable, channel: usize, scratch: &mut Vec<f32>) -> f32 {
+    scratch.clear();
+    let complete = |s: &usize| table.state(*s).is_ok();
+    scratch.extend((0..table.subjects()).filter(complete).map(|s| table.physical_at(channel, s)));
+    if scratch.is_empty() {
+        return 0.0;
+    }
+    let middle = scratch.len() / 2;
+    *scratch.select_nth_unstable_by(middle, f32::total_cmp).1
+}
+
+const fn unit_of(op: &Op, member: Unit) -> Unit {
+    match op {
+        Op::Quantile(_) | Op::Mad | Op::Mean | Op::HalfChange | Op::PackMedian | Op::PackSpread => member,
+        Op::SlopeOver { .. } | Op::ContextMean(_) | Op::ContextRange(_) => Unit::None,
+    }
+}
+
+/// What stands before the number in the subjects' names.
+fn prefix(spec: &FeatureSpec) -> String {
+    spec.members.subject.split(crate::feature::spec::PLACEHOLDER).next().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,198 @@
+//! The loop: frames in, records out. The same for a live bus, a replay and a simulation.
+//!
+//! Driven like a protocol state machine: [`Pipeline::handle_frame`] and [`Pipeline::handle_timeout`] turn time and
+//! bring input, [`Pipeline::poll_record`] takes what came of it. From frame to verdict nothing is allocated but by
+//! a model's runtime and by the records themselves.
+
+mod mind;
+mod summary;
+
+pub use mind::{LoadError, LoadedModel};
+
+use crate::catalog::Catalog;
+use crate::clock::ClockAnchor;
+use crate::dbc::{Decoder, Disposition};
+use crate::feature::Extractor;
+use crate::frame::CanFrame;
+use crate::signal::{NoData, SampleSink, SignalId};
+use mind::{Mind, Outcome};
+use std::collections::VecDeque;
+use std::time::Duration;
+use summary::SummaryBuilder;
+use telltale_wire::record::{Counts, ModelRef, Record};
+use telltale_wire::time::{MonoTime, Stamp};
+
+/// Settings of the loop.
+#[derive(Clone, Copy, Debug)]
+pub struct PipelineConfig {
+    /// How much time one summary covers.
+    pub summary_period: Duration,
+}
+
+impl Default for PipelineConfig {
+    fn default() -> Self {
+        PipelineConfig { summary_period: Duration::from_secs(60) }
+    }
+}
+
+/// The loop.
+pub struct Pipeline {
+    decoder: Decoder,
+    watchers: Vec<Watcher>,
+    totals: Counts,
+    summary: SummaryBuilder,
+    anchor: Option<ClockAnchor>,
+    records: VecDeque<Record>,
+}
+
+/// A model with the features that it needs.
+struct Watcher {
+    extractor: Extractor,
+    mind: Mind,
+}
+
+impl Pipeline {
+    /// A loop for a catalog and its models.
+    ///
+    /// # Errors
+    /// [`LoadError`] if a model does not fit the catalog or its feature specification.
+    pub fn new(
+        catalog: &Catalog,
+        models: Vec<LoadedModel>,
+        config: PipelineConfig,
+    ) -> Result<Pipeline, LoadError> {
+        let watchers = models
+            .into_iter()
+            .map(|model| {
+                let extractor = Extractor::new(&model.features, catalog)
+                    .map_err(|source| LoadError::Layout { model: model.manifest.name.clone(), source })?;
+                let mind = Mind::new(model, &extractor, catalog)?;
+                Ok(Watcher { extractor, mind })
+            })
+            .collect::<Result<Vec<_>, LoadError>>()?;
+        Ok(Pipeline {
+            decoder: catalog.decoder(),
+            watchers,
+            totals: Counts::default(),
+            summary: SummaryBuilder::new(config.summary_period),
+            anchor: None,
+            records: VecDeque::new(),
+        })
+    }
+
+    /// The models, as records name them.
+    pub fn models(&self) -> impl Iterator<Item = &ModelRef> {
+        self.watchers.iter().map(|w| w.mind.reference())
+    }
+
+    /// Tells the loop how its clock relates to the wall clock; it may learn it late, and again after a step.
+    pub fn set_anchor(&mut self, anchor: Option<ClockAnchor>) {
+        self.anchor = anchor;
+    }
+
+    /// A moment as records state it.
+    #[must_use]
+    pub fn stamp(&self, at: MonoTime) -> Stamp {
+        stamp(at, self.anchor)
+    }
+
+    /// Takes a frame. Its time must not lie before that of the frame before it: sources see to that.
+    #[inline]
+    pub fn handle_frame(&mut self, frame: &CanFrame) {
+        if self.summary.is_due(frame.at) {
+            self.close_summary();
+        }
+        self.turn(frame.at);
+        self.summary.saw_frame(frame.at);
+        self.totals.frames += 1;
+        let mut fan = Fan { at: frame.at, watchers: &mut self.watchers };
+        match self.decoder.dispatch(frame, &mut fan) {
+            Disposition::Decoded(samples) => {
+                self.totals.decoded += 1;
+                self.totals.samples += u64::from(samples);
+            }
+            Disposition::Filtered => self.totals.filtered += 1,
+            Disposition::Unknown => self.totals.unknown += 1,
+            Disposition::Malformed => self.totals.malformed += 1,
+        }
+    }
+
+    /// Turns time to `now`. Calling it often, twice or not at all between two frames changes no verdict.
+    pub fn handle_timeout(&mut self, now: MonoTime) {
+        self.turn(now);
+        if self.summary.is_due(now) {
+            self.close_summary();
+        }
+    }
+
+    /// When [`Pipeline::handle_timeout`] next has something to do.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<MonoTime> {
+        self.watchers.iter().filter_map(|w| w.extractor.next_deadline()).chain(self.summary.due()).min()
+    }
+
+    /// Counts frames that were lost before they came here.
+    pub fn count_lost(&mut self, frames: u64) {
+        self.totals.lost += frames;
+    }
+
+    /// The end of the input: closes the summary under way. A window that is not full stays without a verdict.
+    pub fn finish(&mut self) {
+        self.close_summary();
+    }
+
+    /// Everything counted since the start.
+    #[must_use]
+    pub const fn totals(&self) -> &Counts {
+        &self.totals
+    }
+
+    /// Takes the next record.
+    pub fn poll_record(&mut self) -> Option<Record> {
+        self.records.pop_front()
+    }
+
+    #[inline]
+    fn turn(&mut self, now: MonoTime) {
+        for watcher in &mut self.watchers {
+            let Watcher { extractor, mind } = watcher;
+            let mut outcome =
+                Outcome { counts: &mut self.totals, records: &mut self.records, anchor: self.anchor };
+            extractor.advance(now, |window, table| mind.think(window, table, &mut outcome));
+        }
+    }
+
+    fn close_summary(&mut self) {
+        let models = || self.watchers.iter_mut().filter_map(|w| w.mind.take_summary()).collect();
+        if let Some(summary) = self.summary.close(&self.totals, self.anchor, models) {
+            self.records.push_back(Record::Summary(summary));
+        }
+    }
+}
+
+/// Hands each sample of a frame to every watcher.
+struct Fan<'a> {
+    at: MonoTime,
+    watchers: &'a mut [Watcher],
+}
+
+impl SampleSink for Fan<'_> {
+    #[inline]
+    fn value(&mut self, signal: SignalId, value: f64) {
+        for watcher in self.watchers.iter_mut() {
+            watcher.extractor.value(self.at, signal, value);
+        }
+    }
+
+    #[inline]
+    fn absent(&mut self, signal: SignalId, why: NoData) {
+        for watcher in self.watchers.iter_mut() {
+            watcher.extractor.absent(self.at, signal, why);
+        }
+    }
+}
+
+/// A moment as records state it: with the wall time if an anchor is known.
+fn stamp(at: MonoTime, anchor: Option<ClockAnchor>) -> Stamp {
+    Stamp { mono: at, wall: anchor.map(|a| a.wall_at(at)) }
+}
