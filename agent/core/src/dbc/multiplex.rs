@@ -37,6 +37,7 @@ impl Marker {
 /// Gives each multiplexed signal its switch. Signals whose switch cannot be told are taken out: to decode them
 /// from every frame would invent values.
 pub(super) fn resolve(message: &mut Message, markers: Vec<Marker>, findings: &mut Findings) {
+    mark_named_switches(message, &markers, findings);
     let switches: Vec<usize> = (0..message.signals.len()).filter(|i| message.signals[*i].is_switch).collect();
     let mut lost = vec![false; message.signals.len()];
     for (place, marker) in markers.into_iter().enumerate() {
@@ -65,6 +66,20 @@ pub(super) fn resolve(message: &mut Message, markers: Vec<Marker>, findings: &mu
         }
     }
     take_out(message, &lost);
+}
+
+/// A signal that `SG_MUL_VAL_` names as a switch is one, whether or not an `M` says so.
+fn mark_named_switches(message: &mut Message, markers: &[Marker], findings: &mut Findings) {
+    for (name, _) in markers.iter().filter_map(|marker| marker.extended.as_ref()) {
+        let Some(switch) =
+            message.signals.iter_mut().find(|signal| signal.name == *name && !signal.is_switch)
+        else {
+            continue;
+        };
+        switch.is_switch = true;
+        let text = format!("SG_MUL_VAL_ names {name} as a switch, which no `M` marks");
+        findings.warn(switch.line, &message.name, text);
+    }
 }
 
 fn selection_of(
@@ -148,7 +163,7 @@ mod tests {
         (database, findings.iter().map(|f| format!("{f}\n")).collect())
     }
 
-    const EXTENDED: &str = "BO_ 1 A: 8 X\n SG_ S M : 0|8@1+ (1,0) [0|0] \"\" X\n SG_ T m1M : 8|8@1+ (1,0) [0|0] \"\" X\n \
+    const EXTENDED: &str = "BS_:\nBO_ 1 A: 8 X\n SG_ S M : 0|8@1+ (1,0) [0|0] \"\" X\n SG_ T m1M : 8|8@1+ (1,0) [0|0] \"\" X\n \
         SG_ u m2 : 16|8@1+ (1,0) [0|0] \"\" X\nSG_MUL_VAL_ 1 T S 1-1, 2-3;\nSG_MUL_VAL_ 1 u T 2-2, 9-12;\n";
 
     #[test]
@@ -160,6 +175,14 @@ mod tests {
         assert_eq!(signals[2].selection.as_ref().unwrap().switch, 1);
         assert!(signals[2].selection.as_ref().unwrap().selects(12));
         assert!(!signals[2].selection.as_ref().unwrap().selects(8));
+    }
+
+    #[test]
+    fn a_switch_without_its_mark_is_one_by_its_name() {
+        let (database, findings) = parse(&EXTENDED.replace("SG_ S M", "SG_ S m"));
+        assert!(database.messages[0].signals[0].is_switch);
+        assert_eq!(database.messages[0].signals.len(), 3);
+        assert!(findings.contains("t.dbc:3: warning: A: SG_MUL_VAL_ names S"), "{findings}");
     }
 
     #[test]

@@ -70,6 +70,8 @@ struct Reader {
     /// Long names to give at the end: until then statements refer to the short ones.
     long_names: Vec<(usize, Option<usize>, String)>,
     current: Current,
+    /// Whether the mandatory `BS_:` was there, or its absence was told.
+    has_bit_timing: bool,
 }
 
 impl Reader {
@@ -82,15 +84,28 @@ impl Reader {
             "BA_" => self.attribute(statement),
             "SIG_VALTYPE_" => self.value_type(statement),
             "SG_MUL_VAL_" => self.extended_multiplexing(statement),
+            "BS_" => {
+                self.has_bit_timing = true;
+                Ok(())
+            }
             _ => Ok(()),
         };
         if let Err(why) = outcome {
             let text = format!("`{} {}` is not used: {why}", statement.keyword, shorten(statement.rest));
-            self.findings.error(statement.line, "", text);
+            match statement.keyword {
+                // What is lost is a name or a remark, no value.
+                "VAL_" | "CM_" | "BA_" => self.findings.warn(statement.line, "", text),
+                _ => self.findings.error(statement.line, "", text),
+            }
         }
     }
 
     fn message(&mut self, statement: &Statement<'_>) -> Result<(), String> {
+        if self.messages.is_empty() && !self.has_bit_timing {
+            let text = "no `BS_:` stands before the first message: strict tools refuse the file".to_owned();
+            self.findings.warn(statement.line, "", text);
+            self.has_bit_timing = true;
+        }
         self.current = Current::Skipped;
         let (written, rest) =
             split_id(statement.rest).ok_or("a number under 2^32 must follow as its identifier")?;
@@ -214,6 +229,9 @@ impl Reader {
     fn labels(&mut self, statement: &Statement<'_>) -> Result<(), String> {
         // Without a number first, it names the values of an environment variable.
         let Some((id, rest)) = split_id(statement.rest) else { return Ok(()) };
+        if id == INDEPENDENT_SIGNALS {
+            return Ok(());
+        }
         let parsed = parse_one(&format!("VAL_ 0 {rest};\n"), |dbc| dbc.value_descriptions)?;
         let ValueDescription::Signal { name, value_descriptions, .. } = parsed else { return Ok(()) };
         let labels: Vec<(i64, String)> =
@@ -224,6 +242,7 @@ impl Reader {
     fn comment(&mut self, statement: &Statement<'_>) -> Result<(), String> {
         let (kind, rest) = statement.rest.split_once(char::is_whitespace).unwrap_or((statement.rest, ""));
         let (id, rest) = match (kind, split_id(rest)) {
+            ("BO_" | "SG_", Some((INDEPENDENT_SIGNALS, _))) => return Ok(()),
             ("BO_" | "SG_", Some(parts)) => parts,
             _ => return Ok(()),
         };
