@@ -370,6 +370,8 @@ pub enum LossStage {
     SpoolCorrupt,
     /// Records, that the disk refused.
     SpoolWrite,
+    /// Records, that the cloud could not read and will never take.
+    Refused,
 }
 
 /// Records of one lane and boot that are gone, both ends included.
