@@ -14,5 +14,6 @@ pub mod model;
 pub mod pipeline;
 pub mod rules;
 pub mod signal;
+pub mod spool;
 pub mod trace;
 pub mod verdict;

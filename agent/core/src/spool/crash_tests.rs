@@ -1,0 +1,202 @@
+//! The power is cut at every operation of many histories. After each cut the spool is opened again and drained;
+//! every record that was durable must have arrived, unchanged, or be named by a loss record.
+
+use super::disk::{Dice, Disk, Faults};
+use super::*;
+use std::collections::{BTreeMap, BTreeSet};
+use telltale_wire::record::LostRange;
+
+type Key = (BootId, Lane, u64);
+
+/// Everything that was promised, and everything that came of it.
+#[derive(Default)]
+struct Witness {
+    appended: BTreeMap<Key, RawRecord>,
+    durable: BTreeSet<Key>,
+    delivered: BTreeMap<Key, RawRecord>,
+    losses: Vec<LostRange>,
+}
+
+impl Witness {
+    fn deliver(&mut self, batches: &[Batch]) -> Vec<Ack> {
+        for batch in batches {
+            for (i, record) in batch.records.iter().enumerate() {
+                let key = (batch.boot, batch.lane, batch.first_seq.0 + i as u64);
+                match (self.appended.get(&key), record.parse()) {
+                    (Some(appended), _) => assert_eq!(appended, record, "{key:?} changed on the way"),
+                    (None, Ok(Record::Loss(loss))) => self.losses.extend(loss.range),
+                    (None, _) => panic!("{key:?} was never appended"),
+                }
+                let before = self.delivered.insert(key, record.clone());
+                assert!(before.is_none_or(|before| before == *record), "the number {key:?} was used twice");
+            }
+        }
+        let ack = |b: &Batch| Ack { boot: b.boot, lane: b.lane, through: b.last_seq().unwrap() };
+        batches.iter().map(ack).collect()
+    }
+
+    fn is_accounted(&self, key: &Key) -> bool {
+        let covers =
+            |r: &LostRange| (r.boot, r.lane) == (key.0, key.1) && (r.first.0..=r.last.0).contains(&key.2);
+        self.delivered.contains_key(key) || self.losses.iter().any(covers)
+    }
+
+    /// The durable records of which nothing is known any more.
+    fn vanished(&self) -> Vec<Key> {
+        self.durable.iter().filter(|key| !self.is_accounted(key)).copied().collect()
+    }
+}
+
+fn config() -> SpoolConfig {
+    SpoolConfig {
+        segment_len: 32 * 1024,
+        lane_caps: [512 * 1024, 70 * 1024, 70 * 1024, 70 * 1024],
+        ..SpoolConfig::default()
+    }
+}
+
+fn stamp(us: u64) -> Stamp {
+    Stamp { mono: MonoTime(us), wall: None }
+}
+
+fn step(spool: &mut Spool<Disk>, now: Stamp, dice: &mut Dice, witness: &mut Witness) {
+    match dice.below(10) {
+        0..=6 => {
+            let lane = Lane::ALL[dice.below(4) as usize];
+            let body = vec![dice.roll() as u8; dice.below(6_000) as usize];
+            let raw = RawRecord { kind: 900 + dice.below(9) as u16, body };
+            // A refused record has its number too, and may have reached the flash all the same.
+            let (Ok((lane, seq)) | Err(AppendError::Lost { lane, seq })) = spool.append_raw(now, lane, &raw)
+            else {
+                panic!("refused")
+            };
+            witness.appended.insert((spool.boot(), lane, seq.0), raw);
+        }
+        7 => spool.flush(now),
+        8 => {
+            let batches =
+                spool.next_batch(now, BatchLimits { records: 1 + dice.below(20) as usize, bytes: 20_000 });
+            let acks = witness.deliver(&batches);
+            // Half of the answers are lost on the way.
+            if dice.one_in(2) {
+                spool.ack(now, &acks);
+            }
+        }
+        _ => {}
+    }
+    if spool.next_sync_deadline().is_some_and(|due| due <= now.mono) {
+        spool.sync(now);
+    }
+    for lane in Lane::ALL {
+        for seq in 1..=spool.durable_through(lane).map_or(0, |seq| seq.0) {
+            let key = (spool.boot(), lane, seq);
+            if witness.appended.contains_key(&key) {
+                witness.durable.insert(key);
+            }
+        }
+    }
+}
+
+/// One boot: opens, works, stops at a cut or after `steps`.
+fn live(disk: &Disk, boot: u32, steps: u64, dice: &mut Dice, witness: &mut Witness) {
+    let Ok((mut spool, _)) = Spool::open(disk.clone(), config(), BootId::new(boot, 7), stamp(0)) else {
+        return;
+    };
+    let mut us = 0;
+    for _ in 0..steps {
+        if disk.is_cut() {
+            return;
+        }
+        us += dice.below(2_000_000);
+        step(&mut spool, stamp(us), dice, witness);
+    }
+}
+
+/// Opens once more on a disk that works, and delivers everything.
+fn drain(disk: &Disk, boot: u32, witness: &mut Witness) {
+    let (mut spool, _) = Spool::open(disk.clone(), config(), BootId::new(boot, 7), stamp(0)).unwrap();
+    spool.flush(stamp(1));
+    loop {
+        let batches = spool.next_batch(stamp(2), BatchLimits { records: 500, bytes: 100_000 });
+        if batches.is_empty() {
+            break;
+        }
+        let acks = witness.deliver(&batches);
+        spool.ack(stamp(2), &acks);
+        spool.flush(stamp(2));
+    }
+    assert_eq!(spool.stats().waiting_records, 0);
+}
+
+/// One history with a cut in the first boot and one in the second; gives the operations of the first.
+fn history(seed: u64, cuts: [Option<u64>; 2], faults: Faults) -> (u64, Witness) {
+    let (disk, mut dice, mut witness) = (Disk::new(seed), Dice(!seed), Witness::default());
+    let mut operations = 0;
+    for (boot, cut_at) in (1..).zip(cuts) {
+        disk.set_faults(Faults { cut_at, ..faults });
+        live(&disk, boot, 60, &mut dice, &mut witness);
+        operations = operations.max(disk.operations());
+        disk.power_cycle();
+    }
+    drain(&disk, 3, &mut witness);
+    disk.power_cycle();
+    drain(&disk, 4, &mut witness);
+    (operations, witness)
+}
+
+/// Cuts the power at every operation of each seed's history; gives the cuts after which a record had vanished.
+fn cut_everywhere(seeds: std::ops::Range<u64>, faults: Faults) -> (usize, Vec<(u64, u64, Key)>) {
+    let (mut cuts, mut vanished) = (0, Vec::new());
+    for seed in seeds {
+        let (operations, _) = history(seed, [None, None], faults);
+        for cut in 1..=operations {
+            // The second boot, which repairs, is cut too: early, where it repairs.
+            let (_, witness) = history(seed, [Some(cut), Some(1 + cut % 23)], faults);
+            cuts += 1;
+            vanished.extend(witness.vanished().first().map(|key| (seed, cut, *key)));
+        }
+    }
+    (cuts, vanished)
+}
+
+#[test]
+fn nothing_durable_vanishes_whenever_the_power_is_cut() {
+    let (cuts, vanished) = cut_everywhere(0..16, Faults::default());
+    assert!(cuts > 1_500, "{cuts}");
+    assert_eq!(vanished.first(), None, "{}", vanished.len());
+}
+
+#[test]
+fn nothing_durable_vanishes_when_the_disk_fails_as_well() {
+    let (_, vanished) = cut_everywhere(100..110, Faults { fail_one_in: 25, ..Faults::default() });
+    assert_eq!(vanished.first(), None, "{}", vanished.len());
+}
+
+#[test]
+fn nothing_durable_vanishes_when_the_disk_is_full_as_well() {
+    let (_, vanished) = cut_everywhere(200..210, Faults { capacity: Some(200 * 1024), ..Faults::default() });
+    assert_eq!(vanished.first(), None, "{}", vanished.len());
+}
+
+#[test]
+fn the_check_sees_a_sync_that_does_nothing() {
+    let (_, vanished) = cut_everywhere(0..3, Faults { syncs_are_lies: true, ..Faults::default() });
+    assert!(!vanished.is_empty(), "the negative control passed: the crash tests prove nothing");
+}
+
+#[test]
+fn without_faults_nothing_is_counted_as_lost_that_arrives() {
+    for seed in 300..330 {
+        let (disk, mut dice, mut witness) = (Disk::new(seed), Dice(seed), Witness::default());
+        live(&disk, 1, 300, &mut dice, &mut witness);
+        let disk = disk.copy();
+        drain(&disk, 2, &mut witness);
+        for loss in &witness.losses {
+            for seq in loss.first.0..=loss.last.0 {
+                let key = (loss.boot, loss.lane, seq);
+                assert!(witness.durable.contains(&key) || witness.appended.contains_key(&key), "{key:?}");
+            }
+        }
+        assert_eq!(witness.vanished(), []);
+    }
+}
