@@ -221,7 +221,7 @@ fn boundaries() -> Vec<(&'static str, Vec<Case>)> {
         ("unit", units()),
         ("verdict-code", verdict_codes()),
         ("lane", variants!(Lane: Critical Status Summary Bulk)),
-        ("loss-stage", variants!(LossStage: Receive Channel SpoolCap SpoolCorrupt SpoolWrite)),
+        ("loss-stage", variants!(LossStage: Receive Channel SpoolCap SpoolCorrupt SpoolWrite Refused)),
         (
             "indeterminate-reason",
             variants!(IndeterminateReason:

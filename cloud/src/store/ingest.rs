@@ -235,7 +235,8 @@ impl Intake<'_> {
                     LossStage::Channel
                     | LossStage::SpoolCap
                     | LossStage::SpoolCorrupt
-                    | LossStage::SpoolWrite => &mut self.done.lost_records,
+                    | LossStage::SpoolWrite
+                    | LossStage::Refused => &mut self.done.lost_records,
                 };
                 *total = total.saturating_add(loss.count);
                 Ok(())
