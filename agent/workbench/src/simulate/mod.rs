@@ -11,6 +11,7 @@ mod road;
 pub use fault::{CellNumber, Fault, FaultError};
 pub use pack::{CELLS, MODULES, NOMINAL_AH};
 
+use crate::channel::Channel;
 use bms::{Bms, CELL_FRAMES, Content, TEMP_FRAMES};
 use pack::{Demand, Pack};
 use road::{Dashboard, Moment, Road};
@@ -264,7 +265,7 @@ pub enum RunError {
 /// time. Each frame has a deadline of its own, so a slow reader delays frames and does not stretch the run.
 pub fn run(
     options: &Options,
-    channel: &str,
+    channel: &Channel,
     pace: Option<f64>,
     out: &mut impl Write,
 ) -> Result<Written, RunError> {
@@ -282,7 +283,7 @@ pub fn run(
             }
         }
         line.clear();
-        write_candump_log(&mut line, &frame.can, channel, frame.wall).map_err(io::Error::other)?;
+        write_candump_log(&mut line, &frame.can, channel.as_str(), frame.wall).map_err(io::Error::other)?;
         out.write_all(line.as_bytes())?;
         frames += 1;
     }

@@ -1,14 +1,25 @@
 //! The simulated vehicle as a whole: what stands on the bus, against the physics and the DBC.
 
 use super::*;
+use std::collections::BTreeMap;
+use telltale_core::catalog::Catalog;
+use telltale_core::dbc::Database;
+use telltale_core::signal::{NoData, SampleSink, SignalId};
+
+const BMS: &str = include_str!("../../../../models/cell-fault/bms.dbc");
+const CATALOG: &str = include_str!("../../../../models/cell-fault/catalog-sim.toml");
 
 fn options(hours: u64, fault: Fault) -> Options {
     Options { duration: Duration::from_secs(hours * 3_600), fault, ..Options::default() }
 }
 
+fn vcan() -> Channel {
+    "vcan0".parse().unwrap()
+}
+
 fn text(options: &Options) -> Vec<u8> {
     let mut out = Vec::new();
-    run(options, "vcan0", None, &mut out).unwrap();
+    run(options, &vcan(), None, &mut out).unwrap();
     out
 }
 
@@ -111,10 +122,10 @@ fn the_demo_cell_falls_60_mv_behind_and_no_other_does() {
 fn pacing_keeps_deadlines() {
     let short = Options { duration: Duration::from_secs(2), ..Options::default() };
     let begun = Instant::now();
-    let written = run(&short, "vcan0", Some(10.0), &mut io::sink()).unwrap();
+    let written = run(&short, &vcan(), Some(10.0), &mut io::sink()).unwrap();
     let took = begun.elapsed();
     assert!(took >= Duration::from_millis(190), "two seconds at ten times real time: {took:?}");
-    assert_eq!(written, run(&short, "vcan0", None, &mut io::sink()).unwrap());
+    assert_eq!(written, run(&short, &vcan(), None, &mut io::sink()).unwrap());
 }
 
 #[test]
@@ -130,5 +141,75 @@ fn options_that_make_no_sense_are_refused() {
         Options { start: WallTime(-1), ..base.clone() },
     ] {
         assert!(Simulator::new(&wrong).is_err(), "{wrong:?}");
+    }
+}
+
+#[test]
+fn the_dbc_decodes_every_frame_to_what_it_means() {
+    let (database, diagnostics) = Database::parse(BMS, "bms.dbc");
+    assert!(diagnostics.is_empty(), "{diagnostics:?}");
+    let mut last = BTreeMap::new();
+    for frame in Simulator::new(&options(1, Fault::None)).unwrap() {
+        let message = database.message_by_id(frame.can.id).unwrap();
+        assert_eq!(frame.can.len(), message.len);
+        for decoded in message.decode(frame.can.payload()).unwrap() {
+            last.insert(decoded.signal.name.clone(), decoded.value);
+        }
+    }
+    let cells: Vec<f64> = (1..=CELLS).map(|k| last[&format!("CellVoltage_{k}")]).collect();
+    let (low, high) = cells.iter().fold((9.0_f64, 0.0_f64), |(l, h), v| (l.min(*v), h.max(*v)));
+    assert!((last["CellVoltageMin"] - low).abs() < 1e-9 && (last["CellVoltageMax"] - high).abs() < 1e-9);
+    let position = |name: &str| cells[last[name] as usize - 1];
+    assert_eq!((position("CellVoltageMinPosition"), position("CellVoltageMaxPosition")), (low, high));
+    assert!((cells.iter().sum::<f64>() - last["PackVoltage"]).abs() < 20.0, "the cells make up the pack");
+    assert!((50.0..90.0).contains(&last["PackStateOfCharge"]));
+    assert!((4_900.0..5_100.0).contains(&last["InsulationResistance"]));
+    assert!((5_000.0..40_100.0).contains(&last["Odometer"]));
+    assert!((0.0..=120.0).contains(&last["VehicleSpeed"]));
+    assert!((1..=MODULES).all(|k| (5.0..40.0).contains(&last[&format!("ProbeTemp_{k}")])));
+    assert_eq!((last["ChargeStatus"], last["WarningLevel"]), (3.0, 0.0));
+}
+
+/// Counts the samples of each signal.
+#[derive(Default)]
+struct Heard {
+    values: BTreeMap<SignalId, u32>,
+    absent: BTreeMap<SignalId, u32>,
+}
+
+impl SampleSink for Heard {
+    fn value(&mut self, signal: SignalId, _: f64) {
+        *self.values.entry(signal).or_default() += 1;
+    }
+
+    fn absent(&mut self, signal: SignalId, _: NoData) {
+        *self.absent.entry(signal).or_default() += 1;
+    }
+}
+
+#[test]
+fn the_catalog_hears_every_signal_in_range() {
+    let load = &mut |_: &str| Ok(BMS.as_bytes().to_vec());
+    let catalog = Catalog::parse(CATALOG, "catalog-sim.toml", load).unwrap();
+    assert!(catalog.diagnostics.is_empty(), "{:?}", catalog.diagnostics);
+    let (decoder, mut heard) = (catalog.decoder(), Heard::default());
+    for frame in Simulator::new(&options(1, Fault::demo())).unwrap() {
+        decoder.dispatch(&frame.can, &mut heard);
+    }
+    assert_eq!(heard.values.len(), catalog.signals.len(), "every signal of the catalog has a value");
+    // Before the first scan the BMS has no warning level.
+    let names: Vec<&str> = heard.absent.keys().map(|id| catalog.signal(*id).unwrap().vss.as_str()).collect();
+    assert_eq!(names, ["Vehicle.Powertrain.TractionBattery.WarningLevel"]);
+}
+
+#[test]
+fn the_cars_catalogs_resolve_too() {
+    for (text, cells, probes) in [
+        (include_str!("../../../../models/cell-fault/catalog-car2.toml"), 88, 19),
+        (include_str!("../../../../models/cell-fault/catalog-car3.toml"), 87, 15),
+    ] {
+        let catalog = Catalog::parse(text, "catalog", &mut |_: &str| Ok(BMS.as_bytes().to_vec())).unwrap();
+        let count = |start: &str| catalog.signals.iter().filter(|s| s.signal.starts_with(start)).count();
+        assert_eq!((count("CellVoltage_"), count("ProbeTemp_")), (cells, probes));
     }
 }
