@@ -1,42 +1,153 @@
-//! The pages that people look at, and the same content as JSON for scripts.
+//! The pages that people look at, and the same content as JSON for scripts. Plain HTTP, meant for this machine.
+//!
+//! Everything is rendered here on the server: no script runs in the browser, and the content policy would let none
+//! run. Whatever text a vehicle sent reaches a page through `maud`, which escapes it.
+
+mod chart;
+mod fleet_page;
+mod heat_map;
+mod page;
+mod vehicle_page;
 
 use crate::report::{FleetReport, VehicleReport};
 use crate::store::{Store, StoreError};
 use crate::sync::{health, now};
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::middleware::{self, Next};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use maud::Markup;
 
-pub(crate) fn router(store: Store, _public: bool) -> Router {
-    Router::new()
-        .route("/api/vehicles", get(vehicles_json))
+/// The routes of the dashboard. Unless it is public, it answers only to names of this machine.
+pub(crate) fn router(store: Store, public: bool) -> Router {
+    let routes = Router::new()
+        .route("/", get(fleet))
+        .route("/vehicle/{id}", get(vehicle))
+        .route("/api/vehicles", get(fleet_json))
         .route("/api/vehicle/{id}", get(vehicle_json))
         .route("/healthz", get(async |State(store): State<Store>| health(&store).await))
+        .fallback(async || Failure::NotFound("there is no such page".to_owned()))
         .with_state(store)
+        .layer(middleware::from_fn(secure));
+    if public { routes } else { routes.layer(middleware::from_fn(from_this_machine)) }
 }
 
-struct Failed(StoreError);
-impl From<StoreError> for Failed {
-    fn from(error: StoreError) -> Self {
-        Self(error)
-    }
-}
-impl IntoResponse for Failed {
-    fn into_response(self) -> Response {
-        log::error!("a page could not be read: {:?}", self.0);
-        (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer now: try again\n").into_response()
-    }
+async fn fleet(State(store): State<Store>, uri: Uri) -> Result<Html<String>, Failure> {
+    let now = now();
+    let report = store.fleet(now).await?;
+    Ok(html(&fleet_page::render(&report, now, wants_reload(&uri))))
 }
 
-async fn vehicles_json(State(store): State<Store>) -> Result<Json<FleetReport>, Failed> {
+async fn vehicle(
+    State(store): State<Store>,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Result<Html<String>, Failure> {
+    let report = find(&store, &id).await?;
+    Ok(html(&vehicle_page::render(&report, now(), wants_reload(&uri))))
+}
+
+async fn fleet_json(State(store): State<Store>) -> Result<Json<FleetReport>, Failure> {
     Ok(Json(store.fleet(now()).await?))
 }
 
 async fn vehicle_json(
     State(store): State<Store>,
     Path(id): Path<String>,
-) -> Result<Result<Json<VehicleReport>, StatusCode>, Failed> {
-    Ok(store.vehicle(&id).await?.map(Json).ok_or(StatusCode::NOT_FOUND))
+) -> Result<Json<VehicleReport>, Failure> {
+    Ok(Json(find(&store, &id).await?))
+}
+
+async fn find(store: &Store, id: &str) -> Result<VehicleReport, Failure> {
+    let unknown = || Failure::NotFound("no vehicle of that id has ever called".to_owned());
+    store.vehicle(id).await?.ok_or_else(unknown)
+}
+
+/// `?live` asks for a page that loads itself again.
+fn wants_reload(uri: &Uri) -> bool {
+    uri.query() == Some("live")
+}
+
+fn html(markup: &Markup) -> Html<String> {
+    Html(markup.0.clone())
+}
+
+enum Failure {
+    NotFound(String),
+    Store(StoreError),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let (status, message) = match self {
+            Self::NotFound(message) => (StatusCode::NOT_FOUND, message),
+            Self::Store(error) => {
+                log::error!("a page could not be read: {error}");
+                (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer now: try again".to_owned())
+            }
+        };
+        (status, html(&page::message(status.as_u16(), &message))).into_response()
+    }
+}
+
+/// What the browser may do with a page: show it, with its own style, and nothing else.
+async fn secure(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    if let Ok(policy) = HeaderValue::from_str(page::content_policy()) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// A page on the web can point a name of its own at 127.0.0.1 and read what answers there (DNS rebinding). The
+/// browser then sends that name, so only this machine's own names are answered.
+async fn from_this_machine(request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = host.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
+    match host {
+        Some(host) if !is_this_machine(host) => {
+            let message = "the dashboard answers only to localhost here\n";
+            (StatusCode::MISDIRECTED_REQUEST, message).into_response()
+        }
+        // Browsers always name the host; what names none is a script on this machine.
+        Some(_) | None => next.run(request).await,
+    }
+}
+
+fn is_this_machine(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|c| c.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    let loopback = name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    loopback || name.eq_ignore_ascii_case("localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_this_machine_are_answered() {
+        for good in ["localhost", "LOCALHOST:8080", "127.0.0.1:8080", "[::1]:8080", "127.9.9.9", "[::1]"] {
+            assert!(is_this_machine(good), "{good}");
+        }
+        for bad in ["evil.example:8080", "localhost.evil.example", "10.0.0.1", "", "[::2]:80"] {
+            assert!(!is_this_machine(bad), "{bad}");
+        }
+    }
 }

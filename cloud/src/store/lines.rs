@@ -36,6 +36,12 @@ pub(super) fn time(unix_us: i64) -> String {
     WallTime(unix_us).to_string()
 }
 
+/// `2026-11-22 02:10 UTC`, for sentences.
+pub(super) fn minute(unix_us: i64) -> String {
+    let time = time(unix_us);
+    time.get(..16).map_or_else(|| time.clone(), |minute| format!("{} UTC", minute.replace('T', " ")))
+}
+
 pub(super) fn verdict(event: &VerdictEvent, origin: Origin) -> VerdictLine {
     let (verdict, reason) = match event.verdict {
         VerdictCode::Nominal => (State::Nominal, None),

@@ -31,7 +31,8 @@ macro_rules! vehicle_sql {
                 (SELECT count(*) FROM subjects WHERE vehicle = v.id) AS judged, \
                 (SELECT coalesce(sum(subjects), 0) FROM models WHERE vehicle = v.id) AS subjects, \
                 (SELECT coalesce(sum(scored), 0) FROM models WHERE vehicle = v.id) AS scored, \
-                (SELECT coalesce(sum(anomalous), 0) FROM models WHERE vehicle = v.id) AS anomalous \
+                (SELECT coalesce(sum(anomalous), 0) FROM models WHERE vehicle = v.id) AS anomalous, \
+                (SELECT max(received) FROM models WHERE vehicle = v.id) AS summarised \
              FROM vehicles v ",
             $tail
         )
@@ -113,6 +114,7 @@ struct VehicleRow {
     subjects: u64,
     scored: u64,
     anomalous: u64,
+    summarised: Option<i64>,
 }
 
 impl FromRow<'_, SqliteRow> for VehicleRow {
@@ -141,6 +143,7 @@ impl FromRow<'_, SqliteRow> for VehicleRow {
             subjects: number("subjects")?,
             scored: number("scored")?,
             anomalous: number("anomalous")?,
+            summarised: row.try_get("summarised")?,
         })
     }
 }
@@ -149,7 +152,8 @@ impl VehicleRow {
     async fn line(self, tx: &mut SqliteConnection) -> Result<VehicleLine, StoreError> {
         let open_anomalies = if self.open > 0 { open_anomalies(tx, self.id).await? } else { Vec::new() };
         let unexplained = gaps(tx, self.id).await?.iter().filter(|gap| !gap.explained).count();
-        let (state, reason) = self.state(&open_anomalies, indeterminate(tx, self.id).await?);
+        let reasons = if self.scored > 0 { Reasons::new() } else { indeterminate(tx, self.id).await? };
+        let (state, reason) = self.state(&open_anomalies, &reasons);
         Ok(VehicleLine {
             state,
             reason,
@@ -166,18 +170,25 @@ impl VehicleRow {
     }
 
     /// The one word and its reason. An anomaly in a summary counts though its event may be missing.
-    fn state(&self, open: &[VerdictLine], reasons: Reasons) -> (State, String) {
+    fn state(&self, open: &[VerdictLine], reasons: &Reasons) -> (State, String) {
         if let Some(first) = open.first() {
             let others = self.open.saturating_sub(1);
             let more = if others > 0 { format!(" and {others} more") } else { String::new() };
-            return (State::Anomalous, format!("{}{more} since {}", first.subject, first.since.at));
+            return (
+                State::Anomalous,
+                format!("{}{more} since {}", first.subject, lines::minute(first.since.unix_us)),
+            );
         }
         if self.anomalous > 0 {
             let reason = format!("{} in the newest summary, without a verdict event", self.anomalous);
             return (State::Anomalous, reason);
         }
         if self.scored > 0 {
-            let reason = format!("{} of {} subjects scored, none anomalous", self.scored, self.subjects);
+            let newest = self.summarised.map_or_else(String::new, lines::minute);
+            let reason = format!(
+                "{} of {} subjects scored, none anomalous; summary of {newest}",
+                self.scored, self.subjects
+            );
             return (State::Nominal, reason);
         }
         let mut reasons: Vec<&str> = reasons.values().map(|reason| reason.as_str()).collect();
