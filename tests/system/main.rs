@@ -1,6 +1,10 @@
-//! System tests.
+//! System tests: the real binaries against each other, in one test binary.
 
 // A system test is a test throughout, helpers included: it may end by panic and says what it skipped.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod dbc_differential;
+// The machine's launcher stands by itself and is shared with `cargo xtask uml`.
+#[path = "../../cross/xtask/src/uml.rs"]
+mod uml;
+mod vcan;

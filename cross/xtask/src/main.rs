@@ -14,6 +14,7 @@ mod needs;
 mod shell;
 mod suite;
 mod tidy;
+mod uml;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -87,6 +88,15 @@ enum Task {
         #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..))]
         speed: u32,
     },
+    /// Run a command on a kernel with CAN: vcan0 to vcan3 are up
+    ///
+    /// Starts Debian's user-mode-linux on this machine's file system, runs the command there with this environment
+    /// and folder, and ends with its exit status. Example: `cargo xtask uml -- ip -details link show vcan0`.
+    Uml {
+        /// The command and its arguments
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<std::ffi::OsString>,
+    },
     /// Run every gate, cheap ones first, and stop at the first that fails
     ///
     /// Formatting, tidy, licences and sources (cargo-deny), the bridge for its microcontroller, clippy, the
@@ -107,6 +117,9 @@ enum Bench {
     },
 }
 
+/// A command in the vcan machine may take so long.
+const UML_LIMIT: std::time::Duration = std::time::Duration::from_secs(600);
+
 fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Tidy => tidy::run(),
@@ -116,6 +129,16 @@ fn main() -> ExitCode {
         Task::Demo { headless, seconds, vehicles, speed } => {
             demo::run(&demo::Options { headless, seconds, vehicles, speed })
         }
+        Task::Uml { command } => match uml::run_in_uml(
+            &shell::root().join("cross/uml/init"),
+            &command,
+            &mut std::io::stdout(),
+            UML_LIMIT,
+        ) {
+            // The command has said what there is to say.
+            Ok(status) => return ExitCode::from(u8::try_from(status).unwrap_or(1)),
+            Err(error) => Err(error),
+        },
         Task::Ci => ci::run(),
     };
     match outcome {
