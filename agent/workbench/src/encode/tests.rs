@@ -147,3 +147,28 @@ fn maps_that_do_not_fit_are_refused_before_the_first_frame() {
     assert!(matches!(refused("n = \"3..8\"", "n = \"3..7\""), EncodeError::Layout { .. }));
     assert!(matches!(refused("\"PackChecksum\"", "\"PackCounter\""), EncodeError::Layout { .. }));
 }
+
+/// The recordings of two real cars, where they are: every row, no cell beyond its signal.
+#[test]
+fn the_real_cars_fit_their_maps() {
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data");
+    let data = std::env::var("TELLTALE_DATA").unwrap_or_else(|_| beside.into());
+    for (car, map, rows, missing, repeated) in [
+        ("car2", include_str!("../../../../models/cell-fault/columns-car2.toml"), 14_385, 0, 1),
+        ("car3", include_str!("../../../../models/cell-fault/columns-car3.toml"), 50_000, 408_181, 34),
+    ] {
+        let path = format!("{data}/ev_cell_faults/{car}_processed.zip");
+        let Ok(file) = std::fs::File::open(&path) else {
+            println!("skipped: there is no {path}");
+            return;
+        };
+        let mut archive = zip::ZipArchive::new(file).unwrap();
+        // Each archive holds the one table.
+        let table = archive.by_index(0).unwrap();
+        let map = ColumnMap::parse(map, car).unwrap();
+        let counted =
+            encode(table, car, &database(), &map, &"can0".parse().unwrap(), &mut io::sink()).unwrap();
+        let frames = 28 * rows;
+        assert_eq!(counted, Encoded { rows, frames, missing, repeated, ..Encoded::default() });
+    }
+}
