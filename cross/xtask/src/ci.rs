@@ -1,6 +1,6 @@
 //! `cargo xtask ci`: every gate in one run, cheap ones first, with a table of what each one cost.
 
-use crate::{cross_build, needs, shell, suite, tidy};
+use crate::{bench, cross_build, needs, shell, suite, tidy};
 use anyhow::{Context as _, Result, bail};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -19,17 +19,18 @@ const STEPS: &[Step] = &[
     Step { name: "tidy", run: tidy::run },
     Step { name: "deny", run: deny },
     Step { name: "targets", run: || needs::targets(needs::TARGETS) },
-    Step { name: "bridge for thumbv7em", run: bridge },
+    Step { name: "bridge", run: bridge },
     Step { name: "clippy", run: clippy },
     Step { name: "doc", run: doc },
-    Step { name: "vehicle for aarch64-musl", run: || cross_build::run(cross_build::VEHICLE, true) },
+    Step { name: "vehicle", run: || cross_build::run(cross_build::VEHICLE, true) },
     Step { name: "test", run: || suite::run(true, &["--no-fail-fast".to_owned()]) },
+    Step { name: "budgets", run: || bench::decode(Some(bench::DECODE_BUDGET), false) },
 ];
 
-/// Runs the gates up to the first that fails.
-pub(crate) fn run() -> Result<()> {
+/// Runs the gates up to the first that fails: all of them, or those that are named.
+pub(crate) fn run(only: &[String]) -> Result<()> {
     let mut done: Vec<(&str, Duration)> = Vec::new();
-    for step in STEPS {
+    for step in chosen(only)? {
         println!("\n== {} ==", step.name);
         let started = Instant::now();
         let outcome = (step.run)();
@@ -40,8 +41,16 @@ pub(crate) fn run() -> Result<()> {
         }
     }
     print!("{}", table(&done));
-    println!("ci: all {} steps passed", done.len());
+    println!("ci: {} of {} steps run, all passed", done.len(), STEPS.len());
     Ok(())
+}
+
+fn chosen(only: &[String]) -> Result<Vec<&'static Step>> {
+    if let Some(unknown) = only.iter().find(|name| STEPS.iter().all(|step| step.name != **name)) {
+        let names: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
+        bail!("ci has no step {unknown:?}; it has {}", names.join(", "));
+    }
+    Ok(STEPS.iter().filter(|step| only.is_empty() || only.iter().any(|name| name == step.name)).collect())
 }
 
 fn table(done: &[(&str, Duration)]) -> String {
@@ -93,7 +102,13 @@ mod tests {
     }
 
     #[test]
-    fn tests_come_after_every_check_that_needs_no_running() {
-        assert_eq!(STEPS.iter().position(|step| step.name == "test"), Some(STEPS.len() - 1));
+    fn named_steps_run_in_the_gates_order_and_a_typo_is_told() {
+        let names = |only: &[&str]| {
+            let only: Vec<String> = only.iter().map(|name| (*name).to_owned()).collect();
+            chosen(&only).map(|steps| steps.iter().map(|step| step.name).collect::<Vec<_>>())
+        };
+        assert_eq!(names(&["tidy", "fmt"]).unwrap(), ["fmt", "tidy"]);
+        assert_eq!(names(&[]).unwrap().len(), STEPS.len());
+        assert!(names(&["clipy"]).unwrap_err().to_string().contains("clippy"));
     }
 }

@@ -8,9 +8,6 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// How far apart, in characters of visible text, a subject and its verdict may stand on a page.
-const BESIDE: usize = 120;
-
 /// The cloud's answers at one moment.
 pub(super) struct Fleet {
     vehicles: Vec<Answer>,
@@ -148,7 +145,7 @@ impl<'a> Progress<'a> {
     }
 }
 
-/// Whether a person who reads the page sees this subject called anomalous.
+/// Whether a person who reads the page sees this subject called anomalous: the word stands right behind its name.
 fn shows(page: &str, subject: &str) -> bool {
     let text = visible_text(page).to_lowercase();
     let subject = subject.to_lowercase();
@@ -157,10 +154,8 @@ fn shows(page: &str, subject: &str) -> bool {
         if behind.starts_with(|c: char| c.is_ascii_digit()) {
             return false;
         }
-        let before: String = text[..at].chars().rev().take(BESIDE).collect();
-        let before: String = before.chars().rev().collect();
-        let behind: String = behind.chars().take(BESIDE).collect();
-        before.contains("anomalous") || behind.contains("anomalous")
+        let gap = behind.split("anomalous").next().unwrap_or_default();
+        gap.len() < behind.len() && gap.trim().is_empty()
     })
 }
 
@@ -254,16 +249,16 @@ mod tests {
     #[test]
     fn only_what_a_person_sees_beside_the_cell_counts() {
         assert!(shows("<tr><td>Cell42<td class=bad>Anomalous since 3 h", "Cell42"));
-        assert!(shows("<p>anomalous: <b>Cell42</b></p>", "Cell42"));
+        assert!(shows("<li><span>Cell42 <span>anomalous</span></span><span>\u{2212}84</span>", "Cell42"));
         for hidden in [
             "<script>var x = 'Cell42 anomalous'</script>",
             "<td title='anomalous'>Cell42</td>",
             "<td>Cell421</td><td>anomalous</td>",
             "<td>Cell4</td><td>anomalous</td>",
+            "<li>Cell42 <b>+3</b><li>Cell43 <b>anomalous</b>",
+            "<li>Cell41 <b>anomalous</b> <b>-84</b><li>Cell42 <b>+3</b>",
         ] {
             assert!(!shows(hidden, "Cell42"), "{hidden}");
         }
-        let far = format!("<p>Cell42 {}</p> anomalous", "x ".repeat(BESIDE));
-        assert!(!shows(&far, "Cell42"));
     }
 }
