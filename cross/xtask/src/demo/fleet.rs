@@ -53,10 +53,13 @@ impl Answer {
         told.filter_map(|event| event["subject"].as_str()).collect()
     }
 
-    /// Whether it was judged at all: without that, "no anomaly" says nothing.
+    /// Whether it was judged at all: without that, "no anomaly" says nothing. A vehicle that parks at the end of its
+    /// drive may be indeterminate by then, so its own count of verdicts speaks too.
     fn was_judged(&self) -> bool {
-        let state = self.report.as_ref().and_then(|report| report["state"].as_str());
-        matches!(state, Some("nominal" | "anomalous"))
+        let Some(report) = &self.report else { return false };
+        let verdicts = &report["status"]["totals"]["nominal"];
+        matches!(report["state"].as_str(), Some("nominal" | "anomalous"))
+            || verdicts.as_u64().is_some_and(|n| n > 0)
     }
 
     fn evidence(&self, subject: &str) -> String {
@@ -224,6 +227,16 @@ mod tests {
             let told = judge(vehicles).unwrap_err();
             assert!(told.contains(why), "{told} does not tell {why}");
         }
+    }
+
+    #[test]
+    fn a_vehicle_that_parked_in_the_end_was_judged_by_its_own_count() {
+        let parked = |nominal: u64| Answer {
+            report: Some(json!({ "state": "indeterminate", "status": { "totals": { "nominal": nominal } } })),
+            page: String::new(),
+        };
+        assert!(judge([healthy(), faulty(), parked(7)]).is_ok());
+        assert!(judge([healthy(), faulty(), parked(0)]).is_err());
     }
 
     #[test]
