@@ -40,7 +40,7 @@ pub struct Store {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The file could not be opened or made.
-    #[error("cannot open the database {}: check that the folder exists and is writable", .path.display())]
+    #[error("cannot open the database {}: check that its folder exists and is writable, and that it is a SQLite file", .path.display())]
     Open {
         /// The file.
         path: PathBuf,
