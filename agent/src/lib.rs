@@ -1,3 +1,11 @@
 //! The agent's shell: files, sockets, clocks and threads around `telltale-core`, and the command line.
+//!
+//! One thread reads frames and judges them; it never waits for the other half: the store's thread owns the spool,
+//! and an asynchronous task syncs it.
 
+pub mod cli;
+mod command;
+pub mod config;
+pub mod drive;
+pub mod load;
 pub mod source;

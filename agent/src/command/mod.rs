@@ -1,0 +1,12 @@
+//! One file a command. Each takes its arguments, composes the rooms it needs, and writes to standard output.
+
+pub(crate) mod catalog;
+pub(crate) mod dbc;
+#[cfg(feature = "workbench")]
+pub(crate) mod encode;
+#[cfg(feature = "workbench")]
+pub(crate) mod features;
+pub(crate) mod replay;
+mod report;
+#[cfg(feature = "workbench")]
+pub(crate) mod simulate;

@@ -1,0 +1,100 @@
+//! `telltale replay`: recordings through the vehicle's own loop.
+
+use crate::command::report::{Event, Input, Report};
+use crate::drive::drive;
+use crate::load;
+use crate::source::{LogSource, Pace, Source as _};
+use anyhow::Context as _;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+use telltale_core::pipeline::{Pipeline, PipelineConfig};
+use telltale_core::trace::Format;
+use telltale_wire::record::{Record, VerdictEvent};
+
+const HELP: &str = "\
+Reads candump (-L and plain), GVRET/SavvyCAN CSV and Vector ASC; the format is detected. Several logs are replayed
+one after another. What a replay says does not depend on its pace, to the bit.
+
+Models: those given by --model, else the folder of the catalog if it holds a model.toml.
+
+With --json the last line of standard output is one JSON object:
+  frames, decoded, filtered, unknown, malformed, samples, lost, bad_lines, clock_steps, windows,
+  verdicts {nominal, anomalous, indeterminate}, events [{at, model, subject, score, evidence, ...}],
+  other_changes, log_span_s, elapsed_s, realtime_factor
+
+Example:
+  telltale replay --catalog models/cell-fault/catalog-sim.toml drive.log";
+
+#[derive(clap::Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Args {
+    /// The signal catalog
+    #[arg(long)]
+    catalog: PathBuf,
+    /// A model's folder; may be given several times
+    #[arg(long)]
+    model: Vec<PathBuf>,
+    /// The logs; `-` is standard input
+    #[arg(required = true)]
+    logs: Vec<PathBuf>,
+    /// Speed: `max`, or a factor of real time such as 1 or 60
+    #[arg(long, default_value = "max")]
+    pace: Pace,
+    /// The logs' format, where detection is wrong: candump, gvret or asc
+    #[arg(long)]
+    format: Option<Format>,
+    /// One JSON object on the last line instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
+    let catalog = load::catalog(&args.catalog)?;
+    let models = load::model_folders(&args.model, &args.catalog)
+        .iter()
+        .map(|folder| load::model(folder, &catalog))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    if models.is_empty() {
+        log::warn!(
+            "no model: frames are decoded and counted, nothing is judged (--model names a model's folder)"
+        );
+    }
+    let mut pipeline = Pipeline::new(&catalog, models, PipelineConfig::default())?;
+    let mut source =
+        LogSource::open(&args.logs, args.format, args.pace, |channel| catalog.bus_of_channel(channel))?;
+
+    let started = Instant::now();
+    let mut out = io::stdout().lock();
+    let mut events: Vec<VerdictEvent> = Vec::new();
+    let mut written = Ok(());
+    drive(&mut source, &mut pipeline, &AtomicBool::new(false), |_, record| {
+        if let Record::Verdict(event) = record {
+            if !args.json && written.is_ok() {
+                written = Event::new(&event).write_text(&mut out);
+            }
+            events.push(event);
+        }
+    })
+    .context("the replay stopped early")?;
+    written?;
+
+    let said = source.report();
+    for note in &said.notes {
+        log::warn!("{note}");
+    }
+    let input = Input {
+        bad_lines: said.bad_lines,
+        clock_steps: said.clock_steps,
+        span: Duration::from_micros(source.span_micros()),
+    };
+    let report = Report::new(pipeline.totals(), &events, input, started.elapsed());
+    if args.json {
+        report.write_json(&mut out)?;
+    } else {
+        report.write_text(&mut out)?;
+    }
+    out.flush()?;
+    Ok(())
+}

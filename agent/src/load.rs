@@ -1,0 +1,117 @@
+//! Reads catalogs and model folders from disk into what the core works with.
+
+use anyhow::{Context as _, bail};
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use telltale_core::catalog::Catalog;
+use telltale_core::feature::FeatureSpec;
+use telltale_core::feature::Layout;
+use telltale_core::model::Manifest;
+use telltale_core::pipeline::LoadedModel;
+use telltale_infer::{Int8Model, Shape};
+use telltale_wire::digest::Digest;
+
+/// The largest catalog, DBC, manifest or specification that is read, in bytes. The largest public DBC file is 1 MB.
+const MAX_TEXT: u64 = 16 * 1024 * 1024;
+/// The largest ONNX file that is read, in bytes.
+const MAX_ONNX: u64 = 64 * 1024 * 1024;
+
+/// Reads a file, but no more than `limit` bytes of it.
+///
+/// # Errors
+/// If it can't be read or is larger; the error names it.
+pub fn read_bounded(path: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
+    let file = fs::File::open(path).with_context(|| format!("can't open {}", path.display()))?;
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes).with_context(|| format!("can't read {}", path.display()))?;
+    if bytes.len() as u64 > limit {
+        bail!("{} is larger than {limit} bytes: is it the right file?", path.display());
+    }
+    Ok(bytes)
+}
+
+/// Reads a text file, UTF-8.
+///
+/// # Errors
+/// As [`read_bounded`], and if it is not UTF-8.
+pub fn read_text(path: &Path) -> anyhow::Result<String> {
+    String::from_utf8(read_bounded(path, MAX_TEXT)?).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        anyhow::anyhow!("{} is not UTF-8 text (byte {at}): save it as UTF-8", path.display())
+    })
+}
+
+/// Reads a DBC file; any encoding.
+///
+/// # Errors
+/// As [`read_bounded`].
+pub fn read_dbc(path: &Path) -> anyhow::Result<Vec<u8>> {
+    read_bounded(path, MAX_TEXT)
+}
+
+/// Reads a catalog and the DBC files that it names, which stand relative to it. Diagnostics that do not hinder are
+/// logged.
+///
+/// # Errors
+/// Every problem of the catalog, in one error.
+pub fn catalog(path: &Path) -> anyhow::Result<Catalog> {
+    let text = read_text(path)?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut load = |name: &str| read_dbc(&folder.join(name)).map_err(|e| format!("{e:#}"));
+    let catalog = Catalog::parse(&text, &path.display().to_string(), &mut load)?;
+    for diagnostic in &catalog.diagnostics {
+        log::debug!("{diagnostic}");
+    }
+    if !catalog.diagnostics.is_empty() {
+        log::info!(
+            "{}: {} remarks on its DBC files (`telltale dbc check` lists them)",
+            path.display(),
+            catalog.diagnostics.len()
+        );
+    }
+    Ok(catalog)
+}
+
+/// The model folders to use: the given ones, or else the folder of the catalog if a `model.toml` is beside it.
+#[must_use]
+pub fn model_folders(given: &[PathBuf], catalog: &Path) -> Vec<PathBuf> {
+    let beside = catalog.parent().unwrap_or(Path::new("")).to_owned();
+    if given.is_empty() && beside.join(MANIFEST).is_file() { vec![beside] } else { given.to_vec() }
+}
+
+/// The file that makes a folder a model's.
+const MANIFEST: &str = "model.toml";
+
+/// Reads a model's folder and prepares it for the subjects that the catalog has.
+///
+/// # Errors
+/// What is missing or wrong, in which file.
+pub fn model(folder: &Path, catalog: &Catalog) -> anyhow::Result<LoadedModel> {
+    let manifest_path = folder.join(MANIFEST);
+    let manifest_text = read_text(&manifest_path).with_context(|| {
+        format!("{} is no model folder: a model folder holds a {MANIFEST}", folder.display())
+    })?;
+    let manifest = Manifest::parse(&manifest_text, &manifest_path.display().to_string())?;
+    let spec_path = folder.join(&manifest.features);
+    let spec_text = read_text(&spec_path)?;
+    let features = FeatureSpec::parse(&spec_text, &spec_path.display().to_string())?;
+    let subjects = Layout::new(&features, catalog)?.members();
+    let onnx_path = folder.join(&manifest.onnx);
+    let onnx = read_bounded(&onnx_path, MAX_ONNX)?;
+    let shape =
+        Shape { channels: features.features.len(), subjects, output_channel: manifest.output.channel };
+    let model = Int8Model::load(&onnx, shape)
+        .with_context(|| format!("can't run the model {}", onnx_path.display()))?;
+    let mut everything = manifest_text.into_bytes();
+    everything.extend_from_slice(spec_text.as_bytes());
+    everything.extend_from_slice(&onnx);
+    log::info!(
+        "model {} {} for {subjects} subjects, {} features each, from {}",
+        manifest.name,
+        manifest.version,
+        features.features.len(),
+        folder.display()
+    );
+    Ok(LoadedModel { manifest, digest: Digest::of(&everything), features, model: Box::new(model) })
+}
