@@ -86,9 +86,9 @@ mod tests {
         let weights = TensorProto { name: "w".into(), data_type: 1, dims, float_data, ..Default::default() };
         graph.initializer.push(weights);
         graph.node = vec![
-            node("DequantizeLinear", &["features", "x0_s", "x0_z"], "x"),
+            node("DequantizeLinear", &["features", "x0_scale", "x0_zero"], "x"),
             node("Conv", &["x", "w"], "dense"),
-            node("QuantizeLinear", &["dense", "x0_s", "x0_z"], "logit"),
+            node("QuantizeLinear", &["dense", "x0_scale", "x0_zero"], "logit"),
         ];
         model
     }
@@ -114,10 +114,10 @@ mod tests {
         let graph = model.graph.as_mut().unwrap();
         graph.node.last_mut().unwrap().output = vec!["plain".into()];
         graph.node.extend([
-            node("DequantizeLinear", &["plain", "y2_s", "y2_z"], "a"),
-            node("DequantizeLinear", &["features", "x0_s", "x0_z"], "b"),
+            node("DequantizeLinear", &["plain", "y2_scale", "y2_zero"], "a"),
+            node("DequantizeLinear", &["features", "x0_scale", "x0_zero"], "b"),
             node("Add", &["a", "b"], "c"),
-            node("QuantizeLinear", &["c", "y2_s", "y2_z"], "logit"),
+            node("QuantizeLinear", &["c", "y2_scale", "y2_zero"], "logit"),
         ]);
         check_integers(&typed(&model).into_optimized().unwrap()).unwrap().unwrap();
     }
