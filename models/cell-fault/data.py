@@ -93,11 +93,11 @@ def run(tool, *arguments):
 
 
 def load(parquet, cells):
-    """Reads the table of `telltale features`: a row a window and subject, counted from 0; features are null where the
+    """Reads the table of `telltale features`: a row a window and subject (from 1); features are null where the
     vehicle would be indeterminate."""
     table = pa.parquet.read_table(parquet)
     names = [n for n in table.column_names if n not in ("window", "end_us", "subject")]
-    subject = table["subject"].to_numpy()
+    subject = table["subject"].to_numpy().astype(int) - 1
     _, first, window = np.unique(table["window"].to_numpy(), return_index=True, return_inverse=True)
     x = np.full((len(first), cells, len(names)), np.nan, np.float32)
     for place, name in enumerate(names):

@@ -1,4 +1,4 @@
-//! Runs int8 ONNX models with tract.
+//! Runs int8 ONNX models with tract, behind the core's [`Model`](telltale_core::model::Model).
 //!
 //! A model file is hostile until proven otherwise: it comes over the air, and a signature says who made it, not
 //! that it is sound. So it passes three doors. `screen` reads the protobuf and refuses what could make tract

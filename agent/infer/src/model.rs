@@ -3,6 +3,7 @@
 use crate::{gate, screen};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use telltale_core::model::Model;
 use thiserror::Error;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::prelude::*;
@@ -154,6 +155,12 @@ impl Int8Model {
                 format!("{} {} {info}", n.name, n.op.name()).trim_end().to_owned()
             })
             .collect()
+    }
+}
+
+impl Model for Int8Model {
+    fn infer(&mut self, input: &[i8], output: &mut [i8]) -> Result<(), String> {
+        Int8Model::infer(self, input, output).map_err(|e| e.to_string())
     }
 }
 

@@ -1,8 +1,19 @@
-//! Every committed model gives the bytes that ONNX Runtime gave when it was exported, whatever ran before.
+//! The committed model gives the bytes that ONNX Runtime gave when it was exported, whatever ran before; and from
+//! voltages to logit, the vehicle's code agrees with an oracle that shares none of it.
 
 mod vectors;
 
-use vectors::{CELL_FAULT, golden, model};
+use telltale_core::catalog::Catalog;
+use telltale_core::feature::{Extractor, FeatureSpec};
+use telltale_core::model::Manifest;
+use telltale_core::signal::NoData;
+use telltale_wire::time::MonoTime;
+use vectors::{CELL_FAULT, CHANNELS, golden, golden_window, model};
+
+const CATALOG: &str = include_str!("../../../models/cell-fault/catalog-car2.toml");
+const DBC: &[u8] = include_bytes!("../../../models/cell-fault/bms.dbc");
+const FEATURES: &str = include_str!("../../../models/cell-fault/features.toml");
+const MANIFEST: &str = include_str!("../../../models/cell-fault/model.toml");
 
 #[test]
 fn outputs_equal_those_of_onnx_runtime() {
@@ -48,4 +59,51 @@ fn every_product_is_an_integer_kernel() {
     let products: Vec<_> = kernels.iter().filter(|k| k.contains(" OptMatMul ")).collect();
     assert_eq!(products.len(), 3, "{kernels:#?}");
     assert!(products.iter().all(|k| k.contains("i32")), "{products:#?}");
+}
+
+/// The window goes through the vehicle's resampler, features and quantization; each absent reading is a sensor fault.
+#[test]
+fn a_window_of_voltages_becomes_the_features_and_logits_of_the_oracle() {
+    let window = golden_window();
+    let cells = window.present.len();
+    let text = CATALOG.replace("n = \"1..88\"", &format!("n = \"1..{cells}\""));
+    let catalog = Catalog::parse(&text, "catalog", &mut |_| Ok(DBC.to_vec())).unwrap();
+    let spec = FeatureSpec::parse(FEATURES, "features").unwrap();
+    let manifest = Manifest::parse(MANIFEST, "manifest").unwrap();
+    assert_eq!(manifest.features_digest, spec.digest.to_hex());
+    let mut extractor = Extractor::new(&spec, &catalog).unwrap();
+    let signals = extractor.layout().signals().to_vec();
+    assert_eq!(signals.len(), cells + 1);
+
+    let (mut at, mut windows) = (MonoTime(0), 0);
+    for (row, amps) in window.volts.iter().zip(&window.amps) {
+        for (signal, value) in signals.iter().zip(row.iter().chain([amps])) {
+            match value.is_nan() {
+                true => extractor.absent(at, *signal, NoData::SensorFault),
+                false => extractor.value(at, *signal, *value),
+            }
+        }
+        at = at.plus(spec.period);
+        extractor.advance(at, |_, table| {
+            windows += 1;
+            let present: Vec<bool> = (0..cells).map(|c| table.state(c).is_ok()).collect();
+            assert_eq!(present, window.present);
+            for (cell, expected) in window.features.iter().enumerate() {
+                for (channel, expected) in expected.iter().enumerate() {
+                    let found = f64::from(table.normalised_at(channel, cell));
+                    assert!(
+                        (found - expected).abs() < 1e-3,
+                        "{} of cell {cell}: {found}, {expected}",
+                        spec.features[channel].name
+                    );
+                }
+            }
+            let input: Vec<i8> = table.normalised().iter().map(|x| manifest.input.quantize(*x)).collect();
+            assert_eq!(input, window.input);
+            let mut output = vec![0; cells];
+            model(CELL_FAULT, cells).infer(&input, &mut output).unwrap();
+            assert_eq!(output, window.output);
+        });
+    }
+    assert_eq!((windows, window.input.len()), (1, CHANNELS * cells));
 }

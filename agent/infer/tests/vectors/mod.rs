@@ -2,17 +2,20 @@
 
 #![allow(dead_code, clippy::unwrap_used, reason = "each test binary uses its part, and a test may unwrap")]
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use telltale_infer::{Int8Model, Shape};
 
 pub(crate) const CELL_FAULT: &[u8] = include_bytes!("../../../../models/cell-fault/cell-fault.int8.onnx");
 const GOLDEN: &str = include_str!("../../../../models/cell-fault/golden.toml");
 pub(crate) const CHANNELS: usize = 8;
 
+#[derive(Deserialize)]
 pub(crate) struct Vector {
     pub(crate) name: String,
     pub(crate) subjects: usize,
+    #[serde(deserialize_with = "hex")]
     pub(crate) input: Vec<i8>,
+    #[serde(deserialize_with = "hex")]
     pub(crate) output: Vec<i8>,
 }
 
@@ -20,29 +23,35 @@ pub(crate) fn model(onnx: &[u8], subjects: usize) -> Int8Model {
     Int8Model::load(onnx, Shape { channels: CHANNELS, subjects, output_channel: 0 }).unwrap()
 }
 
-pub(crate) fn golden() -> Vec<Vector> {
-    #[derive(Deserialize)]
-    struct Document {
-        vector: Vec<Row>,
-    }
-    #[derive(Deserialize)]
-    struct Row {
-        name: String,
-        subjects: usize,
-        input: String,
-        output: String,
-    }
-    let rows = toml::from_str::<Document>(GOLDEN).unwrap().vector.into_iter();
-    rows.map(|r| Vector {
-        name: r.name,
-        subjects: r.subjects,
-        input: bytes(&r.input),
-        output: bytes(&r.output),
-    })
-    .collect()
+/// A window of `[steps][cells]` volts and `[steps]` amps (NaN: no value), and what has to become of it.
+#[derive(Deserialize)]
+pub(crate) struct Window {
+    pub(crate) amps: Vec<f64>,
+    pub(crate) volts: Vec<Vec<f64>>,
+    pub(crate) present: Vec<bool>,
+    pub(crate) features: Vec<Vec<f64>>,
+    #[serde(deserialize_with = "hex")]
+    pub(crate) input: Vec<i8>,
+    #[serde(deserialize_with = "hex")]
+    pub(crate) output: Vec<i8>,
 }
 
-fn bytes(hex: &str) -> Vec<i8> {
+#[derive(Deserialize)]
+struct Document {
+    vector: Vec<Vector>,
+    window: Window,
+}
+
+pub(crate) fn golden() -> Vec<Vector> {
+    toml::from_str::<Document>(GOLDEN).unwrap().vector
+}
+
+pub(crate) fn golden_window() -> Window {
+    toml::from_str::<Document>(GOLDEN).unwrap().window
+}
+
+fn hex<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<i8>, D::Error> {
+    let hex = String::deserialize(from)?;
     let pairs = (0..hex.len()).step_by(2).map(|at| &hex[at..at + 2]);
-    pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap().cast_signed()).collect()
+    Ok(pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap().cast_signed()).collect())
 }
