@@ -173,6 +173,7 @@ pub(crate) fn targets(wanted: &[&str]) -> Result<()> {
 /// The interpreter of a Python environment of our own that holds exactly these requirements.
 ///
 /// `name` is its folder below the target folder. It is made once and again whenever the requirements change.
+/// The list must be complete: nothing is installed that it does not pin.
 pub(crate) fn python(name: &str, requirements: &Path) -> Result<PathBuf> {
     let wanted = fs::read_to_string(requirements)
         .with_context(|| format!("{} cannot be read", requirements.display()))?;
@@ -185,7 +186,7 @@ pub(crate) fn python(name: &str, requirements: &Path) -> Result<PathBuf> {
     let fresh = ["-m", "venv", "--clear"];
     shell::output(shell::program("python3").args(fresh).arg(&venv))
         .context("no Python environment could be made")?;
-    let install = ["-m", "pip", "install", "--quiet", "--requirement"];
+    let install = ["-m", "pip", "install", "--quiet", "--no-deps", "--requirement"];
     shell::output(shell::program(&interpreter).args(install).arg(requirements))?;
     fs::write(&stamp, wanted).with_context(|| format!("{} cannot be written", stamp.display()))?;
     Ok(interpreter)
