@@ -7,5 +7,8 @@ pub mod cli;
 mod command;
 pub mod config;
 pub mod drive;
+pub mod files;
 pub mod load;
 pub mod source;
+pub mod state;
+pub mod store;

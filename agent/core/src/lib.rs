@@ -16,4 +16,5 @@ pub mod rules;
 pub mod signal;
 pub mod spool;
 pub mod trace;
+pub mod uplink;
 pub mod verdict;
