@@ -12,3 +12,5 @@ pub mod load;
 pub mod source;
 pub mod state;
 pub mod store;
+pub mod tls;
+pub mod uplink;
