@@ -47,7 +47,7 @@ impl fmt::Display for NoData {
     }
 }
 
-/// Takes the samples of a frame, in the order of the catalog. The decoder is generic over it, so that nothing
+/// Takes the samples of a frame, in no particular order. The decoder is generic over it, so that nothing
 /// stands between a decoded value and the window that it falls into.
 pub trait SampleSink {
     /// The signal has this physical value, in its catalog unit.

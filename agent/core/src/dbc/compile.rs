@@ -2,9 +2,9 @@
 //! present, and under each switch a group for every range of its values.
 
 use super::Message;
-use super::decoder::{Case, Decoder, General, Group, Op, Request, Span, Switch};
-use super::layout::{ByteOrder, Layout, RawKind};
-use crate::frame::CanFrame;
+use super::decoder::{Case, Decoder, Group, Request, Span, Switch};
+use super::layout::Layout;
+use super::op::{General, Op};
 use std::collections::{BTreeMap, HashMap};
 
 /// Compiles the signals of one identifier.
@@ -48,17 +48,21 @@ impl<'d, 'r> Compiler<'d, 'r> {
         let layouts = signals.iter().map(|r| r.message.signals[r.signal].layout);
         let needed =
             layouts.chain(compiled.iter().map(|s| s.layout)).map(Layout::bytes_needed).max().unwrap_or(0);
-        let first_op = self.decoder.ops.len();
+        let longest =
+            compiled.iter().map(|switch| usize::from(switch.longest)).chain([needed]).max().unwrap_or(0);
+        let (first_op, first_general) = (self.decoder.ops.len(), self.decoder.general.len());
         for request in signals {
-            let op = self.op(request);
-            self.decoder.ops.push(op);
+            let general = self.signal(request);
+            self.decoder.general.extend(general);
         }
         let first_switch = self.decoder.switches.len();
         self.decoder.switches.extend(compiled);
         self.decoder.groups.push(Group {
             ops: Span::new(first_op, self.decoder.ops.len()),
+            general: Span::new(first_general, self.decoder.general.len()),
             switches: Span::new(first_switch, self.decoder.switches.len()),
             bytes_needed: needed as u8,
+            longest: longest as u8,
         });
         self.decoder.groups.len() as u32 - 1
     }
@@ -102,11 +106,14 @@ impl<'d, 'r> Compiler<'d, 'r> {
             })
             .collect();
         let disjoint = cases.windows(2).all(|pair| matches!(pair, [a, b] if a.high < b.low));
+        let groups = cases.iter().filter_map(|case| self.decoder.groups.get(case.group as usize));
+        let longest = groups.map(|group| group.longest).max().unwrap_or(0);
         let first = self.decoder.cases.len();
         self.decoder.cases.extend(cases);
         Switch {
             layout: message.signals[place].layout,
             cases: Span::new(first, self.decoder.cases.len()),
+            longest,
             disjoint,
         }
     }
@@ -124,41 +131,17 @@ impl<'d, 'r> Compiler<'d, 'r> {
         None
     }
 
-    fn op(&mut self, request: &Request<'_>) -> Op {
-        let signal = &request.message.signals[request.signal];
-        let layout = signal.layout;
-        let sentinels: Box<[u64]> =
-            request.sentinels.iter().map(|value| *value as u64 & layout.mask()).collect();
-        let sign = if request.inverted { -1.0 } else { 1.0 };
-        // The load stays within the buffer; signals at its end are shifted further.
-        let at = layout.first_byte().min(CanFrame::MAX_LEN - 8);
-        let skipped = (layout.first_byte() - at) as u32 * 8 + layout.first_bit();
-        let is_general = skipped + layout.bits() > 64
-            || layout.bits() == 64
-            || matches!(layout.kind(), RawKind::Float | RawKind::Double)
-            || sentinels.len() > 1;
-        let mut op = Op {
-            mask: layout.mask(),
-            sign: if layout.kind() == RawKind::Signed { 1 << (layout.bits() - 1) } else { 0 },
-            sentinel: sentinels.first().copied().unwrap_or(u64::MAX),
-            factor: signal.factor * sign,
-            // Adding a negative zero would give zero a sign.
-            offset: if signal.offset == 0.0 { 0.0 } else { signal.offset * sign },
-            min: request.min,
-            max: request.max,
-            signal: request.id,
-            at: at as u8,
-            shift: 0,
-            motorola: layout.order() == ByteOrder::Motorola,
-            is_general,
+    /// Takes a signal in its short form, or gives it back in the general one.
+    fn signal(&mut self, request: &Request<'_>) -> Option<General> {
+        let mask = request.message.signals[request.signal].layout.mask();
+        let sentinels: Vec<u64> = request.sentinels.iter().map(|value| *value as u64 & mask).collect();
+        let first = self.decoder.sentinels.len();
+        let Some(op) = Op::of(request, &sentinels, Span::new(first, first + sentinels.len())) else {
+            return Some(General::of(request, &sentinels));
         };
-        if is_general {
-            op.mask = self.decoder.general.len() as u64;
-            self.decoder.general.push(General { layout, sentinels });
-        } else {
-            op.shift = if op.motorola { 64 - skipped - layout.bits() } else { skipped } as u8;
-        }
-        op
+        self.decoder.sentinels.extend(sentinels);
+        self.decoder.ops.push(op);
+        None
     }
 }
 

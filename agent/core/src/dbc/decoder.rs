@@ -1,12 +1,14 @@
 //! The compiled decoder: from a frame to its catalog signals without allocation, in a few instructions a signal.
 //!
-//! Compiling turns each wanted signal into an [`Op`]: one unaligned 64-bit load, a byte swap for Motorola order, a
-//! shift, a mask and a multiply-add. Floats, signals over nine bytes and those with several sentinels take a general
-//! path. A table of 2,048 entries a bus finds standard identifiers, a hash table extended ones.
+//! Compiling turns each wanted signal into an [`Op`]: a shift and a mask on a word that is loaded once a frame, one
+//! comparison that finds sentinels and values out of range together, and a multiply-add. Floats and what does not
+//! fit into a word take a general path.
 
 use super::Message;
 use super::compile::Compiler;
+use super::ids::{Bus, Slot};
 use super::layout::{Buffer, Layout};
+use super::op::{General, Op};
 use crate::frame::{BusId, CanFrame, CanId, FrameKind};
 use crate::signal::{NoData, SampleSink, SignalId};
 use std::collections::BTreeMap;
@@ -52,6 +54,7 @@ pub struct Decoder {
     pub(super) groups: Vec<Group>,
     pub(super) ops: Vec<Op>,
     pub(super) general: Vec<General>,
+    pub(super) sentinels: Vec<u64>,
     pub(super) switches: Vec<Switch>,
     pub(super) cases: Vec<Case>,
 }
@@ -80,7 +83,7 @@ impl Decoder {
     }
 
     /// Delivers the catalog signals of a frame: those that are always present first, then those that each switch
-    /// selects, within these in the order of the catalog.
+    /// selects. Allocates nothing.
     #[inline]
     pub fn dispatch<S: SampleSink>(&self, frame: &CanFrame, sink: &mut S) -> Disposition {
         if matches!(frame.kind, FrameKind::Remote | FrameKind::Error) {
@@ -108,15 +111,17 @@ impl Decoder {
         frame: &CanFrame,
         sink: &mut S,
     ) -> Disposition {
-        let mut longest = 0;
-        self.each_present(group, frame.buffer(), &mut |group| longest = longest.max(group.bytes_needed));
-        if frame.len() < usize::from(longest) {
-            return Disposition::Malformed;
+        let buffer = frame.buffer();
+        if frame.len() < usize::from(group.longest) {
+            // Perhaps what is not there is not selected either.
+            let mut longest = 0;
+            self.each_present(group, buffer, &mut |group| longest = longest.max(group.bytes_needed));
+            if frame.len() < usize::from(longest) {
+                return Disposition::Malformed;
+            }
         }
         let mut delivered = 0;
-        self.each_present(group, frame.buffer(), &mut |group| {
-            delivered += self.run(group, frame.buffer(), sink)
-        });
+        self.each_present(group, buffer, &mut |group| delivered += self.run(group, buffer, sink));
         if delivered == 0 { Disposition::Filtered } else { Disposition::Decoded(delivered) }
     }
 
@@ -139,40 +144,46 @@ impl Decoder {
         }
     }
 
+    /// Delivers the signals of one group; the payload is long enough.
     #[inline]
     fn run<S: SampleSink>(&self, group: &Group, buffer: &Buffer, sink: &mut S) -> u16 {
         let ops = self.ops.get(group.ops.range()).unwrap_or_default();
-        for op in ops {
-            let Some(bytes) = buffer.get(usize::from(op.at)..).and_then(|rest| rest.first_chunk::<8>())
-            else {
-                continue;
-            };
-            if op.is_general {
-                self.run_general(op, buffer, sink);
-                continue;
+        if group.bytes_needed <= 8 {
+            // All signals lie in the first eight bytes: one load serves them all.
+            let [b0, b1, b2, b3, b4, b5, b6, b7, ..] = *buffer;
+            let word = u64::from_le_bytes([b0, b1, b2, b3, b4, b5, b6, b7]);
+            let words = [word, word.swap_bytes()];
+            for op in ops {
+                self.deliver(op, words[usize::from(op.motorola)], sink);
             }
-            let word = if op.motorola { u64::from_be_bytes(*bytes) } else { u64::from_le_bytes(*bytes) };
-            let raw = (word >> (op.shift & 63)) & op.mask;
-            if raw == op.sentinel {
-                sink.absent(op.signal, NoData::SensorFault);
-                continue;
+        } else {
+            for op in ops {
+                let at = usize::from(op.at);
+                let Some(Ok(bytes)) = buffer.get(at..at + 8).map(<[u8; 8]>::try_from) else { continue };
+                let word = u64::from_le_bytes(bytes);
+                self.deliver(op, if op.motorola { word.swap_bytes() } else { word }, sink);
             }
-            let number = (raw ^ op.sign).wrapping_sub(op.sign) as i64;
-            op.deliver(number as f64, sink);
         }
-        ops.len() as u16
+        let general = self.general.get(group.general.range()).unwrap_or_default();
+        for signal in general {
+            signal.deliver(buffer, sink);
+        }
+        (ops.len() + general.len()) as u16
     }
 
-    #[inline(never)]
-    fn run_general<S: SampleSink>(&self, op: &Op, buffer: &Buffer, sink: &mut S) {
-        let Some(general) = self.general.get(op.mask as usize) else { return };
-        let raw = general.layout.raw(buffer);
-        let number = general.layout.number(raw);
-        if general.sentinels.contains(&raw) || !number.is_finite() {
-            sink.absent(op.signal, NoData::SensorFault);
-        } else {
-            op.deliver(number, sink);
+    #[inline(always)]
+    fn deliver<S: SampleSink>(&self, op: &Op, word: u64, sink: &mut S) {
+        let raw = op.raw(word);
+        match op.value(raw) {
+            Some(value) => sink.value(op.signal, value),
+            None => sink.absent(op.signal, self.why_absent(op, raw)),
         }
+    }
+
+    #[cold]
+    fn why_absent(&self, op: &Op, raw: u64) -> NoData {
+        let sentinels = self.sentinels.get(op.sentinels.range()).unwrap_or_default();
+        if sentinels.contains(&raw) { NoData::SensorFault } else { NoData::OutOfRange }
     }
 
     fn bus_mut(&mut self, bus: BusId) -> &mut Bus {
@@ -181,87 +192,6 @@ impl Decoder {
             self.buses.resize_with(place + 1, Bus::default);
         }
         &mut self.buses[place]
-    }
-}
-
-/// Where an identifier leads: a group, or one of two marks that no group has.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Slot(u32);
-
-impl Slot {
-    const UNKNOWN: Slot = Slot(u32::MAX);
-    const FILTERED: Slot = Slot(u32::MAX - 1);
-}
-
-const STANDARD_IDS: usize = CanId::MAX_STANDARD as usize + 1;
-
-#[derive(Clone, Debug)]
-struct Bus {
-    standard: Box<[Slot; STANDARD_IDS]>,
-    /// Open addressing, at most half full; the length is a power of two.
-    extended: Vec<(u32, Slot)>,
-    extended_count: usize,
-}
-
-impl Default for Bus {
-    fn default() -> Self {
-        Self { standard: Box::new([Slot::UNKNOWN; STANDARD_IDS]), extended: Vec::new(), extended_count: 0 }
-    }
-}
-
-/// No extended identifier has this number.
-const VACANT: u32 = u32::MAX;
-
-impl Bus {
-    #[inline]
-    fn get(&self, id: CanId) -> Slot {
-        match id {
-            CanId::Standard(id) => self.standard.get(usize::from(id)).copied().unwrap_or(Slot::UNKNOWN),
-            CanId::Extended(id) => self.place(id).map_or(Slot::UNKNOWN, |(_, slot)| slot),
-        }
-    }
-
-    /// The entry of an identifier, or the vacant one where it would stand.
-    #[inline]
-    fn place(&self, id: u32) -> Option<(usize, Slot)> {
-        let mask = self.extended.len().checked_sub(1)?;
-        // Fibonacci hashing: the product's upper bits depend on all of the identifier's.
-        let mut at = (u64::from(id).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize & mask;
-        loop {
-            match *self.extended.get(at)? {
-                (found, slot) if found == id || found == VACANT => return Some((at, slot)),
-                _ => at = (at + 1) & mask,
-            }
-        }
-    }
-
-    fn set(&mut self, id: CanId, slot: Slot) {
-        match id {
-            CanId::Standard(id) => {
-                if let Some(entry) = self.standard.get_mut(usize::from(id)) {
-                    *entry = slot;
-                }
-            }
-            CanId::Extended(id) => {
-                if (self.extended_count + 1) * 2 > self.extended.len() {
-                    self.grow();
-                }
-                if let Some((at, _)) = self.place(id) {
-                    self.extended_count += usize::from(self.extended[at].0 == VACANT);
-                    self.extended[at] = (id, slot);
-                }
-            }
-        }
-    }
-
-    fn grow(&mut self) {
-        let larger = vec![(VACANT, Slot::UNKNOWN); (self.extended.len() * 2).max(16)];
-        let entries = std::mem::replace(&mut self.extended, larger);
-        for (id, slot) in entries.into_iter().filter(|(id, _)| *id != VACANT) {
-            if let Some((at, _)) = self.place(id) {
-                self.extended[at] = (id, slot);
-            }
-        }
     }
 }
 
@@ -278,7 +208,7 @@ impl Span {
     }
 
     #[inline]
-    fn range(self) -> std::ops::Range<usize> {
+    pub(super) fn range(self) -> std::ops::Range<usize> {
         self.start as usize..self.end as usize
     }
 
@@ -291,9 +221,12 @@ impl Span {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Group {
     pub(super) ops: Span,
+    pub(super) general: Span,
     pub(super) switches: Span,
-    /// Of the signals and the switches.
+    /// Of the group's own signals and switches.
     pub(super) bytes_needed: u8,
+    /// Of all that the switches may select, too.
+    pub(super) longest: u8,
 }
 
 /// A signal whose value selects groups.
@@ -302,6 +235,8 @@ pub(super) struct Switch {
     pub(super) layout: Layout,
     /// Ascending by `low`.
     pub(super) cases: Span,
+    /// The most bytes that any case needs.
+    pub(super) longest: u8,
     /// Whether no two cases overlap, so that one candidate is enough.
     pub(super) disjoint: bool,
 }
@@ -311,44 +246,4 @@ pub(super) struct Case {
     pub(super) low: u64,
     pub(super) high: u64,
     pub(super) group: u32,
-}
-
-/// How to decode one signal. 64 bytes: one cache line.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Op {
-    /// The bits, right-aligned; for a general one its place in the table instead.
-    pub(super) mask: u64,
-    /// The sign's bit; zero if there is none.
-    pub(super) sign: u64,
-    /// The raw value that means "no value"; `u64::MAX`, which no signal here can have, if there is none.
-    pub(super) sentinel: u64,
-    pub(super) factor: f64,
-    pub(super) offset: f64,
-    pub(super) min: f64,
-    pub(super) max: f64,
-    pub(super) signal: SignalId,
-    /// The first byte of the load.
-    pub(super) at: u8,
-    pub(super) shift: u8,
-    pub(super) motorola: bool,
-    pub(super) is_general: bool,
-}
-
-impl Op {
-    #[inline]
-    fn deliver<S: SampleSink>(&self, number: f64, sink: &mut S) {
-        let value = number * self.factor + self.offset;
-        if value >= self.min && value <= self.max {
-            sink.value(self.signal, value);
-        } else {
-            sink.absent(self.signal, NoData::OutOfRange);
-        }
-    }
-}
-
-/// What the short form of an [`Op`] cannot say.
-#[derive(Clone, Debug)]
-pub(super) struct General {
-    pub(super) layout: Layout,
-    pub(super) sentinels: Box<[u64]>,
 }

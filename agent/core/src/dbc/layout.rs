@@ -186,6 +186,10 @@ impl Layout {
 
     /// Sixteen bytes from the first that holds a bit: enough for 64 bits at any offset.
     fn window(self, buffer: &Buffer) -> [u8; 16] {
+        let first = self.first_byte();
+        if let Some(Ok(window)) = buffer.get(first..first + 16).map(<[u8; 16]>::try_from) {
+            return window;
+        }
         let mut window = [0; 16];
         window.iter_mut().zip(buffer.iter().skip(self.first_byte())).for_each(|(to, from)| *to = *from);
         window

@@ -7,8 +7,12 @@ mod codec;
 mod compile;
 mod decoder;
 mod diagnostic;
+#[cfg(test)]
+mod hostile;
+mod ids;
 mod layout;
 mod multiplex;
+mod op;
 mod parse;
 mod scan;
 
