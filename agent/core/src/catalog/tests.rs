@@ -204,3 +204,31 @@ fn what_init_prints_parses_with_every_signal() {
     assert!(text.contains("unit = \"\"   # the DBC's is \"furlong\""));
     assert_eq!(catalog.diagnostics.iter().filter(|d| d.origin == "catalog.toml").count(), 0);
 }
+
+#[test]
+fn remote_and_error_frames_never_decode() {
+    let decoder = parse(CATALOG).unwrap().decoder();
+    for (kind, payload) in [(FrameKind::Remote, &[][..]), (FrameKind::Error, &[0; 8][..])] {
+        let frame = CanFrame::new(MonoTime(0), BusId(0), CanId::Standard(256), kind, payload).unwrap();
+        let mut seen = Seen::default();
+        assert_eq!(decoder.dispatch(&frame, &mut seen), Disposition::Malformed);
+        assert!(seen.0.is_empty());
+    }
+}
+
+#[test]
+fn of_multiplexed_signals_only_the_selected_ones_arrive() {
+    const DBC: &str = "BS_:\nBO_ 7 M: 8 X\n SG_ Switch M : 0|8@1+ (1,0) [0|0] \"\" X\n \
+        SG_ Near m1 : 8|8@1+ (1,0) [0|0] \"\" X\n SG_ Far m2 : 56|8@1+ (1,0) [0|0] \"\" X\n";
+    let text = "schema = 1\n[[bus]]\nname = \"b\"\ndbc = [\"b.dbc\"]\n\
+        [[signal]]\nvss = \"A.Near\"\nsignal = \"Near\"\n[[signal]]\nvss = \"A.Far\"\nsignal = \"Far\"\n";
+    let catalog = Catalog::parse(text, "c", &mut |_| Ok(DBC.into())).unwrap();
+    let id = CanId::Standard(7);
+    let (disposition, seen) = dispatch(&catalog, id, &[1, 5, 0, 0, 0, 0, 0, 9]);
+    assert_eq!((disposition, seen.0), (Disposition::Decoded(1), vec![(0, Ok(5.0))]));
+    // A frame that ends before a signal that it does not select is whole.
+    assert_eq!(dispatch(&catalog, id, &[1, 5]).0, Disposition::Decoded(1));
+    let (disposition, seen) = dispatch(&catalog, id, &[2, 5]);
+    assert_eq!((disposition, seen.0.len()), (Disposition::Malformed, 0));
+    assert_eq!(dispatch(&catalog, id, &[3, 5, 0, 0, 0, 0, 0, 9]).0, Disposition::Filtered);
+}
