@@ -3,7 +3,12 @@
 // A system test is a test throughout, helpers included: it may end by panic and says what it skipped.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod cars;
 mod dbc_differential;
+mod hostile;
+mod kona;
+mod parity;
+mod rig;
 // The machine's launcher stands by itself and is shared with `cargo xtask uml`.
 #[path = "../../cross/xtask/src/uml.rs"]
 mod uml;
