@@ -118,7 +118,10 @@ impl Config {
         let periods = 1..=86_400;
         anyhow::ensure!(periods.contains(&config.summary_s), "`summary_s` is to be 1 to 86400 seconds");
         anyhow::ensure!(periods.contains(&config.status_s), "`status_s` is to be 1 to 86400 seconds");
-        anyhow::ensure!((2..=65_536).contains(&config.spool.cap_mib), "`spool.cap_mib` is to be 2 to 65536");
+        anyhow::ensure!(
+            (16..=65_536).contains(&config.spool.cap_mib),
+            "`spool.cap_mib` is to be 16 to 65536"
+        );
         Ok(config)
     }
 

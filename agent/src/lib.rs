@@ -1,8 +1,9 @@
 //! The agent's shell: files, sockets, clocks and threads around `telltale-core`, and the command line.
 //!
 //! One thread reads frames and judges them; it never waits for the other half: the store's thread owns the spool,
-//! and an asynchronous task syncs it.
+//! and an asynchronous task syncs it. [`agent`] composes the three.
 
+pub mod agent;
 pub mod cli;
 mod command;
 pub mod config;

@@ -137,6 +137,14 @@ impl StoreHandle {
         }
     }
 
+    /// Hands a record over, waiting for room: for a source that can wait, as a log can.
+    ///
+    /// # Errors
+    /// [`StoreEnded`].
+    pub fn append_waiting(&self, record: Record) -> Result<(), StoreEnded> {
+        self.commands.send(Command::Append(record)).map_err(|_| StoreEnded)
+    }
+
     /// Accounts for something that was lost on the way to the store. False if there is no room now: keep the count
     /// and try again.
     #[must_use]

@@ -336,7 +336,7 @@ pub struct Status {
     pub at: Stamp,
     /// Since the start, everything counted.
     pub totals: Counts,
-    /// Bytes in the spool that wait for an acknowledgement.
+    /// Bytes that the spool takes on disk.
     pub spool_bytes: u64,
     /// The proportional set size of the process in bytes; 0 where the kernel does not tell.
     pub pss_bytes: u64,

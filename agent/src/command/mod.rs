@@ -8,5 +8,6 @@ pub(crate) mod encode;
 pub(crate) mod features;
 pub(crate) mod replay;
 mod report;
+pub(crate) mod run;
 #[cfg(feature = "workbench")]
 pub(crate) mod simulate;

@@ -43,9 +43,11 @@ pub(super) fn resolve(
         resolver.entry(*line, entry);
     }
     let Resolver { signals, by_vss, findings, .. } = resolver;
-    let (problems, mut diagnostics): (Vec<Diagnostic>, Vec<Diagnostic>) =
+    let (mut problems, mut diagnostics): (Vec<Diagnostic>, Vec<Diagnostic>) =
         findings.finish().into_iter().partition(|finding| finding.severity == Severity::Error);
     if !problems.is_empty() {
+        // A signal is often missing because the file that should describe it could not be read.
+        problems.extend(dbc_diagnostics.into_iter().filter(|finding| finding.severity == Severity::Error));
         return Err(CatalogError { problems });
     }
     diagnostics.extend(dbc_diagnostics);
