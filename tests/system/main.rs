@@ -9,6 +9,7 @@ mod hostile;
 mod kona;
 mod parity;
 mod rig;
+mod sync;
 // The machine's launcher stands by itself and is shared with `cargo xtask uml`.
 #[path = "../../cross/xtask/src/uml.rs"]
 mod uml;

@@ -44,8 +44,8 @@ async fn serve(dir: &Path) -> (SocketAddr, Pki) {
     (address, pki)
 }
 
-/// A line to `server` that breaks: connection n carries only so many bytes down, growing from nothing to several
-/// answers, and the first `breaks` connections break.
+/// A line to `server` of which the first `breaks` connections break, each after another number of bytes down:
+/// from nothing at all, through the handshake, to behind several answers.
 async fn breaking_line(server: SocketAddr, breaks: usize) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -54,7 +54,7 @@ async fn breaking_line(server: SocketAddr, breaks: usize) -> (SocketAddr, Arc<At
     tokio::spawn(async move {
         while let Ok((near, _)) = listener.accept().await {
             let n = count.fetch_add(1, Ordering::Relaxed);
-            let limit = if n < breaks { 97 * n } else { usize::MAX };
+            let limit = if n < breaks { 97 * (n % 20) } else { usize::MAX };
             tokio::spawn(carry(near, server, limit));
         }
     });
@@ -93,7 +93,7 @@ fn line(address: SocketAddr, files: &Enrolled) -> LineConfig {
         connect_timeout: Duration::from_secs(10),
         request_timeout: Duration::from_secs(10),
         pace: UplinkConfig {
-            limits: BatchLimits { records: 20, bytes: 64 * 1024 },
+            limits: BatchLimits { records: 5, bytes: 64 * 1024 },
             backoff_first: Duration::from_millis(1),
             backoff_max: Duration::from_millis(5),
             ..UplinkConfig::default()
@@ -122,7 +122,8 @@ fn every_record_has_its_effect_exactly_once_over_a_line_that_breaks() {
     let dir = tempfile::tempdir().unwrap();
     runtime().block_on(async {
         let (server, pki) = serve(dir.path()).await;
-        let files = pki.enroll(&vehicle(), &dir.path().join("vehicle"), Validity::days(1), Existing::Keep).unwrap();
+        let files =
+            pki.enroll(&vehicle(), &dir.path().join("vehicle"), Validity::days(1), Existing::Keep).unwrap();
         let (address, connections) = breaking_line(server, 40).await;
         let spool = dir.path().join("spool");
         for boot in 1..=2 {
@@ -133,12 +134,12 @@ fn every_record_has_its_effect_exactly_once_over_a_line_that_breaks() {
             }
             if boot == 2 {
                 let stats = drain(&store, line(address, &files)).await.unwrap();
-                assert!(stats.failures >= 40 && stats.acknowledged >= 500, "{stats:?}");
+                assert!(stats.failures >= 10 && stats.acknowledged == 500, "{stats:?}");
                 assert_eq!(store.handle().stats().await.unwrap().waiting_records, 0);
             }
             store.close();
         }
-        assert_eq!(connections.load(Ordering::Relaxed), 41, "one good connection was enough");
+        assert!(connections.load(Ordering::Relaxed) > 10, "the line did not break");
 
         let fleet = FleetStore::open(&dir.path().join("fleet.db"), Duration::from_secs(5)).await.unwrap();
         let counts = fleet.vehicle(VEHICLE).await.unwrap().expect("the vehicle is known").line.counts;
@@ -155,7 +156,8 @@ fn a_certificate_of_another_vehicle_is_refused_and_nothing_leaves_the_spool() {
         let (server, pki) = serve(dir.path()).await;
         let other = VehicleId::new("bench-02").unwrap();
         let files = pki.enroll(&other, &dir.path().join("other"), Validity::days(1), Existing::Keep).unwrap();
-        let start = Store::start(&dir.path().join("spool"), SpoolConfig::default(), BootId::new(1, 5), clock());
+        let start =
+            Store::start(&dir.path().join("spool"), SpoolConfig::default(), BootId::new(1, 5), clock());
         let (store, _) = start.unwrap();
         store.handle().append(Stamp { mono: MonoTime(1), wall: None }, record(1));
         let refused = drain(&store, line(server, &files)).await;
@@ -172,11 +174,15 @@ fn a_key_that_belongs_to_another_certificate_is_named() {
         let (server, pki) = serve(dir.path()).await;
         let mine = pki.enroll(&vehicle(), &dir.path().join("a"), Validity::days(1), Existing::Keep).unwrap();
         let other = pki.enroll(&vehicle(), &dir.path().join("b"), Validity::days(1), Existing::Keep).unwrap();
-        let start = Store::start(&dir.path().join("spool"), SpoolConfig::default(), BootId::new(1, 5), clock());
+        let start =
+            Store::start(&dir.path().join("spool"), SpoolConfig::default(), BootId::new(1, 5), clock());
         let (store, _) = start.unwrap();
         let mixed = LineConfig { key: other.key.clone(), ..line(server, &mine) };
         let error = drain(&store, mixed).await.unwrap_err().to_string();
-        assert!(error.contains("vehicle.pem") && error.contains("vehicle.key") && error.contains("pair"), "{error}");
+        assert!(
+            error.contains("vehicle.pem") && error.contains("vehicle.key") && error.contains("pair"),
+            "{error}"
+        );
         store.close();
     });
 }
