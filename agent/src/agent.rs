@@ -3,6 +3,7 @@
 use crate::config::{Config, SourceConfig, UplinkSettings};
 use crate::drive::drive;
 use crate::load;
+use crate::memory;
 use crate::source::{LogSource, SocketCanOptions, SocketCanSource, Source, SourceError, boot_time};
 use crate::state;
 use crate::store::{Clock, Store, StoreEnded, StoreHandle};
@@ -230,19 +231,9 @@ async fn report_status(period: Duration, store: StoreHandle, clock: Clock, total
         let Ok(stats) = store.stats().await else { return };
         let totals = *totals.lock().unwrap_or_else(PoisonError::into_inner);
         let at = clock();
-        let status = Status { at, totals, spool_bytes: stats.disk_bytes, pss_bytes: pss_bytes() };
+        let status = Status { at, totals, spool_bytes: stats.disk_bytes, pss_bytes: memory::pss_bytes() };
         store.append(at, Record::Status(status));
     }
-}
-
-/// The process's proportional set size in bytes (`Documentation/filesystems/proc.rst`: smaps_rollup); 0 if the
-/// kernel does not tell.
-fn pss_bytes() -> u64 {
-    let rollup = fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
-    let kib = rollup
-        .lines()
-        .find_map(|l| l.strip_prefix("Pss:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-    kib.unwrap_or(0) * 1024
 }
 
 /// Now, on both clocks of this machine.

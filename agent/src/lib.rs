@@ -10,6 +10,7 @@ pub mod config;
 pub mod drive;
 pub mod files;
 pub mod load;
+pub mod memory;
 pub mod source;
 pub mod state;
 pub mod store;

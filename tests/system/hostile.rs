@@ -146,3 +146,20 @@ fn usage_errors_exit_with_2() {
         assert_eq!(rig::telltale(args).status.code(), Some(2), "{args:?}");
     }
 }
+
+#[test]
+fn a_configuration_is_checked_before_anything_starts() {
+    let bench = Bench::new();
+    let config = |text: String| {
+        let path = bench.write("telltale.toml", text);
+        rig::telltale_fails(&["run", "--config", rig::text(&path)])
+    };
+    let base = "vehicle = \"v1\"\ncatalog = \"catalog.toml\"\nsource = { log = { path = \"drive.log\" } }\n";
+    says(&config(format!("{base}spol = 1\n")), &["telltale.toml", "spol"]);
+    let uplink =
+        "[uplink]\nurl = \"https://127.0.0.1:1\"\nca = \"ca.pem\"\ncert = \"v.pem\"\nkey = \"v.key\"\n";
+    let with_uplink = format!("{base}spool = {{ dir = \"spool\" }}\n{uplink}");
+    says(&config(with_uplink.clone()), &["ca.pem"]);
+    bench.write("ca.pem", noise(300));
+    says(&config(with_uplink), &["ca.pem"]);
+}

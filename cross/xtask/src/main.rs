@@ -126,7 +126,7 @@ const UML_LIMIT: std::time::Duration = std::time::Duration::from_secs(600);
 fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Tidy => tidy::run(),
-        Task::Test { no_install, args } => suite::run(!no_install, &args),
+        Task::Test { no_install, args } => suite::run(!no_install, &args, None),
         Task::Build { target, release } => cross_build::run(&target, release),
         Task::Bench { bench: Bench::Decode { max, json } } => bench::decode(max, json),
         Task::Demo { headless, seconds, vehicles, speed } => {

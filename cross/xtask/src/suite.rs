@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 const ORACLE_REQUIREMENTS: &str = "tests/oracle/requirements.txt";
 
 /// Prepares, builds and runs the tests. `args` go to `cargo test`; naming a package there replaces `--workspace`.
-pub(crate) fn run(install: bool, args: &[String]) -> Result<()> {
+/// `vehicle` is a fresh build of the agent for aarch64, whose verdicts are compared if it is there.
+pub(crate) fn run(install: bool, args: &[String], vehicle: Option<&Path>) -> Result<()> {
     if install {
         needs::for_tests()?;
     }
@@ -24,6 +25,9 @@ pub(crate) fn run(install: bool, args: &[String]) -> Result<()> {
     tests.env("TELLTALE_BIN", built("telltale")).env("TELLTALE_CLOUD_BIN", built("telltale-cloud"));
     if let Some(python) = python {
         tests.env("TELLTALE_PYTHON", python);
+    }
+    if let Some(vehicle) = vehicle {
+        tests.env("TELLTALE_AARCH64_BIN", vehicle);
     }
     shell::run(&mut tests)
 }
