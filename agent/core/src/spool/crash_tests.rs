@@ -15,6 +15,8 @@ struct Witness {
     durable: BTreeSet<Key>,
     delivered: BTreeMap<Key, RawRecord>,
     losses: Vec<LostRange>,
+    /// Those that were told as damage.
+    damage: Vec<LostRange>,
 }
 
 impl Witness {
@@ -24,7 +26,11 @@ impl Witness {
                 let key = (batch.boot, batch.lane, batch.first_seq.0 + i as u64);
                 match (self.appended.get(&key), record.parse()) {
                     (Some(appended), _) => assert_eq!(appended, record, "{key:?} changed on the way"),
-                    (None, Ok(Record::Loss(loss))) => self.losses.extend(loss.range),
+                    (None, Ok(Record::Loss(loss))) => {
+                        self.losses.extend(loss.range);
+                        let damage = loss.range.filter(|_| loss.stage == LossStage::SpoolCorrupt);
+                        self.damage.extend(damage);
+                    }
                     (None, _) => panic!("{key:?} was never appended"),
                 }
                 let before = self.delivered.insert(key, record.clone());
@@ -39,6 +45,14 @@ impl Witness {
         let covers =
             |r: &LostRange| (r.boot, r.lane) == (key.0, key.1) && (r.first.0..=r.last.0).contains(&key.2);
         self.delivered.contains_key(key) || self.losses.iter().any(covers)
+    }
+
+    /// Records that arrived and yet are told as damaged.
+    fn slandered(&self) -> Option<&Key> {
+        let covers = |r: &LostRange, key: &Key| {
+            (r.boot, r.lane) == (key.0, key.1) && (r.first.0..=r.last.0).contains(&key.2)
+        };
+        self.delivered.keys().find(|key| self.damage.iter().any(|range| covers(range, key)))
     }
 
     /// The durable records of which nothing is known any more.
@@ -153,6 +167,9 @@ fn cut_everywhere(seeds: std::ops::Range<u64>, faults: Faults) -> (usize, Vec<(u
             // The second boot, which repairs, is cut too: early, where it repairs.
             let (_, witness) = history(seed, [Some(cut), Some(1 + cut % 23)], faults);
             cuts += 1;
+            if faults == Faults::default() {
+                assert_eq!(witness.slandered(), None, "seed {seed}, cut {cut}");
+            }
             vanished.extend(witness.vanished().first().map(|key| (seed, cut, *key)));
         }
     }

@@ -75,7 +75,7 @@ impl Entry {
 }
 
 /// What goes wrong with the disk.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Faults {
     /// The power goes at this operation.
     pub(super) cut_at: Option<u64>,
