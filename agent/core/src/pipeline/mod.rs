@@ -196,3 +196,6 @@ impl SampleSink for Fan<'_> {
 fn stamp(at: MonoTime, anchor: Option<ClockAnchor>) -> Stamp {
     Stamp { mono: at, wall: anchor.map(|a| a.wall_at(at)) }
 }
+
+#[cfg(test)]
+mod tests;
