@@ -6,6 +6,7 @@
 mod cars;
 mod dbc_differential;
 mod hostile;
+mod kill9;
 mod kona;
 mod parity;
 mod rig;
