@@ -13,6 +13,14 @@ pub(crate) const VEHICLE: &str = "aarch64-unknown-linux-musl";
 
 /// Builds the agent as a vehicle carries it and prints the binary's place and size.
 pub(crate) fn run(target: &str, release: bool) -> Result<()> {
+    let binary = build(target, release)?;
+    let bytes = fs::metadata(&binary).with_context(|| format!("{} is not there", binary.display()))?.len();
+    println!("{}", size_line(&binary.display().to_string(), bytes, release));
+    Ok(())
+}
+
+/// Builds the agent as a vehicle carries it and gives the binary's place.
+pub(crate) fn build(target: &str, release: bool) -> Result<PathBuf> {
     if target.starts_with("aarch64") {
         needs::packages(&[needs::AARCH64_GCC]);
     }
@@ -25,11 +33,7 @@ pub(crate) fn run(target: &str, release: bool) -> Result<()> {
         build.arg("--release").env("CARGO_PROFILE_RELEASE_STRIP", "symbols");
     }
     shell::run(&mut build)?;
-
-    let binary = binary(target, release);
-    let bytes = fs::metadata(&binary).with_context(|| format!("{} is not there", binary.display()))?.len();
-    println!("{}", size_line(&binary.display().to_string(), bytes, release));
-    Ok(())
+    Ok(binary(target, release))
 }
 
 /// Where the agent's binary for a target stands once it is built.

@@ -15,6 +15,7 @@ mod shell;
 mod suite;
 mod tidy;
 mod uml;
+mod vm;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -118,6 +119,19 @@ enum Bench {
         #[arg(long)]
         json: bool,
     },
+    /// Size and memory of the vehicle's binary, on an emulated aarch64 machine
+    ///
+    /// Builds the vehicle's binary, boots Debian's arm64 kernel in QEMU with nothing but that binary, the cell-fault
+    /// model and a simulated hour of frames, and reads the agent's PSS and peak RSS after it has judged them.
+    /// QEMU is installed when run as root; the kernel is fetched into the target folder once.
+    Vehicle {
+        /// Measure this static aarch64 binary instead of building one
+        #[arg(long)]
+        binary: Option<std::path::PathBuf>,
+        /// Print one line of JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// A command in the vcan machine may take so long.
@@ -129,6 +143,7 @@ fn main() -> ExitCode {
         Task::Test { no_install, args } => suite::run(!no_install, &args, None),
         Task::Build { target, release } => cross_build::run(&target, release),
         Task::Bench { bench: Bench::Decode { max, json } } => bench::decode(max, json),
+        Task::Bench { bench: Bench::Vehicle { binary, json } } => bench::vehicle::run(binary, json),
         Task::Demo { headless, seconds, vehicles, speed } => {
             demo::run(&demo::Options { headless, seconds, vehicles, speed })
         }

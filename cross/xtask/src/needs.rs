@@ -40,6 +40,13 @@ const QEMU_USER: Package = Package {
     reason: "runs the vehicle's aarch64 binary here",
     without: "tests of the aarch64 binary",
 };
+/// Boots an aarch64 kernel.
+pub(crate) const QEMU_SYSTEM: Package = Package {
+    name: "qemu-system-arm",
+    shown_by: "qemu-system-aarch64",
+    reason: "boots an aarch64 kernel that the vehicle's binary is measured on",
+    without: "the vehicle bench",
+};
 /// Compiles the C and assembly of dependencies for aarch64.
 pub(crate) const AARCH64_GCC: Package = Package {
     name: "gcc-aarch64-linux-gnu",

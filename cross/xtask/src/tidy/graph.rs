@@ -16,6 +16,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("telltale-infer", &["telltale-core", "telltale-wire"]),
     ("telltale-workbench", &["telltale-core", "telltale-infer", "telltale-wire"]),
     ("telltale-agent", &["telltale-core", "telltale-infer", "telltale-wire", OPTIONAL_WORKBENCH]),
+    ("telltale-vm-init", &[]),
     ("telltale-xtask", &[]),
     (
         "telltale-tests",

@@ -1,0 +1,92 @@
+//! Debian's arm64 kernel on a host of another architecture.
+//!
+//! dpkg need not know that architecture: apt reads its lists into a folder of our own, and the package is unpacked,
+//! not installed. The machine itself is left as it was.
+
+use crate::shell;
+use anyhow::{Context as _, Result, ensure};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// How the kernel's file is called before its release.
+pub(super) const PREFIX: &str = "vmlinuz-";
+/// Depends on the newest kernel with the drivers of virtual machines built in; half the size of the one for all machines.
+const NEWEST: &str = "linux-image-cloud-arm64";
+
+/// The kernel, fetched where it is not there yet.
+pub(super) fn arm64() -> Result<PathBuf> {
+    let folder = shell::target_dir().join("vm");
+    if let Some(kernel) = kernel_in(&folder) {
+        return Ok(kernel);
+    }
+    for tool in ["apt-get", "dpkg-deb"] {
+        ensure!(
+            shell::find_program(tool).is_some(),
+            "{tool} is missing, and without it Debian's kernel cannot be fetched: put an arm64 kernel at {}",
+            folder.join(format!("{PREFIX}RELEASE")).display()
+        );
+    }
+    println!("fetching {NEWEST}: the kernel that the vehicle's binary is measured on");
+    let scratch = folder.join("fetching");
+    let _ = fs::remove_dir_all(&scratch);
+    let fetched = fetch(&scratch).and_then(|kernel| {
+        let kept = folder.join(kernel.file_name().unwrap_or_default());
+        fs::rename(&kernel, &kept).with_context(|| format!("{} cannot be kept", kernel.display()))?;
+        Ok(kept)
+    });
+    let _ = fs::remove_dir_all(&scratch);
+    fetched
+}
+
+fn fetch(scratch: &Path) -> Result<PathBuf> {
+    for folder in ["lists/partial", "cache/archives/partial", "package"] {
+        let folder = scratch.join(folder);
+        fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    }
+    shell::output(apt("apt-get", scratch).arg("update"))?;
+    let told = shell::output(apt("apt-cache", scratch).args(["depends", NEWEST]))?;
+    let package = dependency(&told).with_context(|| format!("{NEWEST} names no kernel:\n{told}"))?;
+    let package_folder = scratch.join("package");
+    shell::output(apt("apt-get", scratch).args(["download", package]).current_dir(&package_folder))?;
+    let deb = fs::read_dir(&package_folder)?.next().context("apt-get fetched nothing")??.path();
+    let unpacked = scratch.join("unpacked");
+    shell::output(shell::program("dpkg-deb").arg("--extract").arg(&deb).arg(&unpacked))?;
+    kernel_in(&unpacked.join("boot")).with_context(|| format!("{package} holds no kernel"))
+}
+
+/// apt for the other architecture, with the machine's sources and keys, but lists and a cache of its own.
+fn apt(program: &str, scratch: &Path) -> Command {
+    let mut command = shell::program(program);
+    for option in ["APT::Architecture=arm64", "APT::Architectures=arm64", "Acquire::Languages=none"] {
+        command.args(["-o", option]);
+    }
+    for (option, folder) in [("Dir::State::lists", "lists"), ("Dir::Cache", "cache")] {
+        command.arg("-o").arg(format!("{option}={}", scratch.join(folder).display()));
+    }
+    // Its unprivileged user may not write below the target folder; signatures are checked all the same.
+    command.args(["-o", "APT::Sandbox::User=root"]);
+    command
+}
+
+/// The first package in `apt-cache depends`.
+fn dependency(told: &str) -> Option<&str> {
+    told.lines().find_map(|line| line.trim().strip_prefix("Depends: "))
+}
+
+fn kernel_in(folder: &Path) -> Option<PathBuf> {
+    let mut paths = fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    paths.find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_kernel_is_the_one_that_is_depended_on() {
+        let told = "linux-image-cloud-arm64\n  Depends: linux-image-6.1.0-56-cloud-arm64\n";
+        assert_eq!(dependency(told), Some("linux-image-6.1.0-56-cloud-arm64"));
+        assert_eq!(dependency("linux-image-cloud-arm64\n"), None);
+    }
+}
