@@ -66,7 +66,9 @@ pub(crate) fn run(binary: Option<PathBuf>, json: bool) -> Result<()> {
 
 /// Writes the drive with the engineer's build of the agent, which carries the simulator.
 fn drive() -> Result<PathBuf> {
-    shell::run(&mut shell::cargo(["build", "--package=telltale-agent", "--bin=telltale"]))?;
+    // The cloud is not built, but named: with its features tests and demo have most of this build already.
+    let both = ["build", "--package=telltale-agent", "--package=telltale-cloud", "--bin=telltale"];
+    shell::run(&mut shell::cargo(both))?;
     let log = shell::target_dir().join("vm/drive.log");
     let telltale = shell::target_dir().join("debug/telltale");
     shell::output(shell::program(telltale).args(["simulate", "--quiet"]).args(DRIVE).arg(&log))?;
