@@ -4,7 +4,7 @@
 use super::Message;
 use super::decoder::{Case, Decoder, Group, Request, Span, Switch};
 use super::layout::Layout;
-use super::op::{General, Op};
+use super::op::{General, Op, Place};
 use std::collections::{BTreeMap, HashMap};
 
 /// Compiles the signals of one identifier.
@@ -55,12 +55,16 @@ impl<'d, 'r> Compiler<'d, 'r> {
             let general = self.signal(request);
             self.decoder.general.extend(general);
         }
+        let ops = &mut self.decoder.ops[first_op..];
+        ops.sort_by_key(|op| op.place.motorola);
+        let intel = ops.partition_point(|op| !op.place.motorola);
         let first_switch = self.decoder.switches.len();
         self.decoder.switches.extend(compiled);
         self.decoder.groups.push(Group {
             ops: Span::new(first_op, self.decoder.ops.len()),
             general: Span::new(first_general, self.decoder.general.len()),
             switches: Span::new(first_switch, self.decoder.switches.len()),
+            intel: intel as u16,
             bytes_needed: needed as u8,
             longest: longest as u8,
         });
@@ -112,6 +116,7 @@ impl<'d, 'r> Compiler<'d, 'r> {
         self.decoder.cases.extend(cases);
         Switch {
             layout: message.signals[place].layout,
+            place: Place::of(message.signals[place].layout),
             cases: Span::new(first, self.decoder.cases.len()),
             longest,
             disjoint,

@@ -8,7 +8,7 @@ use super::Message;
 use super::compile::Compiler;
 use super::ids::{Bus, Slot};
 use super::layout::{Buffer, Layout};
-use super::op::{General, Op};
+use super::op::{General, Op, Place};
 use crate::frame::{BusId, CanFrame, CanId, FrameKind};
 use crate::signal::{NoData, SampleSink, SignalId};
 use std::collections::BTreeMap;
@@ -112,36 +112,52 @@ impl Decoder {
         sink: &mut S,
     ) -> Disposition {
         let buffer = frame.buffer();
-        if frame.len() < usize::from(group.longest) {
-            // Perhaps what is not there is not selected either.
-            let mut longest = 0;
-            self.each_present(group, buffer, &mut |group| longest = longest.max(group.bytes_needed));
-            if frame.len() < usize::from(longest) {
-                return Disposition::Malformed;
-            }
+        // Where the payload is too short for something, perhaps that is not selected either.
+        if frame.len() < usize::from(group.longest)
+            && frame.len() < usize::from(self.longest_present(group, buffer))
+        {
+            return Disposition::Malformed;
         }
-        let mut delivered = 0;
-        self.each_present(group, buffer, &mut |group| delivered += self.run(group, buffer, sink));
-        if delivered == 0 { Disposition::Filtered } else { Disposition::Decoded(delivered) }
+        match self.run_present(group, buffer, sink) {
+            0 => Disposition::Filtered,
+            delivered => Disposition::Decoded(delivered),
+        }
     }
 
-    /// Visits the group and those that its switches select. The depth is bounded by the reader of DBC files.
-    fn each_present(&self, group: &Group, buffer: &Buffer, visit: &mut impl FnMut(&Group)) {
-        visit(group);
+    /// The most bytes that the group and those that its switches select need. The depth is bounded by the reader of
+    /// DBC files.
+    fn longest_present(&self, group: &Group, buffer: &Buffer) -> u8 {
+        let switches = self.switches.get(group.switches.range()).unwrap_or_default();
+        let selected = switches.iter().flat_map(|switch| self.selected(switch, buffer));
+        selected.map(|group| self.longest_present(group, buffer)).fold(group.bytes_needed, u8::max)
+    }
+
+    /// Delivers the signals of the group and of those that its switches select.
+    fn run_present<S: SampleSink>(&self, group: &Group, buffer: &Buffer, sink: &mut S) -> u16 {
+        let mut delivered = self.run(group, buffer, sink);
         for switch in self.switches.get(group.switches.range()).unwrap_or_default() {
-            let value = switch.layout.raw(buffer);
-            let cases = self.cases.get(switch.cases.range()).unwrap_or_default();
-            let candidates = cases.partition_point(|case| case.low <= value);
-            for case in cases.get(..candidates).unwrap_or_default().iter().rev() {
-                let selected = self.groups.get(case.group as usize).filter(|_| case.high >= value);
-                if let Some(selected) = selected {
-                    self.each_present(selected, buffer, visit);
-                }
-                if switch.disjoint {
-                    break;
-                }
+            for group in self.selected(switch, buffer) {
+                delivered += if group.switches.is_empty() {
+                    self.run(group, buffer, sink)
+                } else {
+                    self.run_present(group, buffer, sink)
+                };
             }
         }
+        delivered
+    }
+
+    /// The groups that a switch selects; at most one if its cases are disjoint.
+    #[inline]
+    fn selected<'d>(&'d self, switch: &Switch, buffer: &Buffer) -> impl Iterator<Item = &'d Group> {
+        let value = switch.value(buffer);
+        let cases = self.cases.get(switch.cases.range()).unwrap_or_default();
+        let end = cases.partition_point(|case| case.low <= value);
+        let first = if switch.disjoint { end.saturating_sub(1) } else { 0 };
+        let candidates = cases.get(first..end).unwrap_or_default().iter().rev();
+        candidates
+            .filter(move |case| value <= case.high)
+            .filter_map(|case| self.groups.get(case.group as usize))
     }
 
     /// Delivers the signals of one group; the payload is long enough.
@@ -152,16 +168,17 @@ impl Decoder {
             // All signals lie in the first eight bytes: one load serves them all.
             let [b0, b1, b2, b3, b4, b5, b6, b7, ..] = *buffer;
             let word = u64::from_le_bytes([b0, b1, b2, b3, b4, b5, b6, b7]);
-            let words = [word, word.swap_bytes()];
-            for op in ops {
-                self.deliver(op, words[usize::from(op.motorola)], sink);
+            let (intel, motorola) = ops.split_at_checked(usize::from(group.intel)).unwrap_or_default();
+            for op in intel {
+                self.deliver(op, word, sink);
+            }
+            let word = word.swap_bytes();
+            for op in motorola {
+                self.deliver(op, word, sink);
             }
         } else {
             for op in ops {
-                let at = usize::from(op.at);
-                let Some(Ok(bytes)) = buffer.get(at..at + 8).map(<[u8; 8]>::try_from) else { continue };
-                let word = u64::from_le_bytes(bytes);
-                self.deliver(op, if op.motorola { word.swap_bytes() } else { word }, sink);
+                self.deliver(op, op.place.load(buffer), sink);
             }
         }
         let general = self.general.get(group.general.range()).unwrap_or_default();
@@ -173,17 +190,16 @@ impl Decoder {
 
     #[inline(always)]
     fn deliver<S: SampleSink>(&self, op: &Op, word: u64, sink: &mut S) {
-        let raw = op.raw(word);
-        match op.value(raw) {
+        match op.value(word) {
             Some(value) => sink.value(op.signal, value),
-            None => sink.absent(op.signal, self.why_absent(op, raw)),
+            None => sink.absent(op.signal, self.why_absent(op, word)),
         }
     }
 
     #[cold]
-    fn why_absent(&self, op: &Op, raw: u64) -> NoData {
+    fn why_absent(&self, op: &Op, word: u64) -> NoData {
         let sentinels = self.sentinels.get(op.sentinels.range()).unwrap_or_default();
-        if sentinels.contains(&raw) { NoData::SensorFault } else { NoData::OutOfRange }
+        if sentinels.contains(&op.raw(word)) { NoData::SensorFault } else { NoData::OutOfRange }
     }
 
     fn bus_mut(&mut self, bus: BusId) -> &mut Bus {
@@ -219,10 +235,14 @@ impl Span {
 
 /// Signals that are present together.
 #[derive(Clone, Copy, Debug, Default)]
+#[repr(align(32))]
 pub(super) struct Group {
+    /// Those in Intel order first.
     pub(super) ops: Span,
     pub(super) general: Span,
     pub(super) switches: Span,
+    /// How many of `ops` are in Intel order.
+    pub(super) intel: u16,
     /// Of the group's own signals and switches.
     pub(super) bytes_needed: u8,
     /// Of all that the switches may select, too.
@@ -233,12 +253,24 @@ pub(super) struct Group {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Switch {
     pub(super) layout: Layout,
+    /// The same in short, if it has a short form.
+    pub(super) place: Option<Place>,
     /// Ascending by `low`.
     pub(super) cases: Span,
     /// The most bytes that any case needs.
     pub(super) longest: u8,
     /// Whether no two cases overlap, so that one candidate is enough.
     pub(super) disjoint: bool,
+}
+
+impl Switch {
+    #[inline]
+    fn value(&self, buffer: &Buffer) -> u64 {
+        match &self.place {
+            Some(place) => place.raw(place.load(buffer), self.layout.mask()),
+            None => self.layout.raw(buffer),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]

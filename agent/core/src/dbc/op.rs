@@ -14,7 +14,7 @@ pub(super) struct Op {
     mask: u64,
     /// The sign's bit; zero if there is none. Flipping it puts raw values in the order of their numbers.
     sign: u64,
-    /// The lowest ordered raw value whose physical value is in range.
+    /// The lowest number whose physical value is in range, in two's complement.
     low: u64,
     /// How many more there are. No sentinel is among them.
     span: u64,
@@ -23,28 +23,57 @@ pub(super) struct Op {
     /// Raw values that mean "no value", in the decoder's table.
     pub(super) sentinels: Span,
     pub(super) signal: SignalId,
-    /// The first byte of the load; zero for a signal within the first eight.
-    pub(super) at: u8,
+    pub(super) place: Place,
+}
+
+/// Where bits lie within one 64-bit load.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// The first byte of the load; zero for bits within the first eight.
+    at: u8,
     shift: u8,
     pub(super) motorola: bool,
 }
 
-impl Op {
-    /// The short form of a request, if it has one.
-    pub(super) fn of(request: &Request<'_>, sentinels: &[u64], place: Span) -> Option<Op> {
-        let signal = &request.message.signals[request.signal];
-        let layout = signal.layout;
+impl Place {
+    /// The place of a signal, if one load holds it.
+    pub(super) fn of(layout: Layout) -> Option<Place> {
         // The load stays within the buffer; signals at its end are shifted further.
         let at = if layout.bytes_needed() <= 8 { 0 } else { layout.first_byte().min(CanFrame::MAX_LEN - 8) };
         let skipped = (layout.first_byte() - at) as u32 * 8 + layout.first_bit();
-        let is_float = matches!(layout.kind(), RawKind::Float | RawKind::Double);
-        if skipped + layout.bits() > 64 || layout.bits() == 64 || is_float {
+        let behind = 64u32.checked_sub(skipped + layout.bits())?;
+        let motorola = layout.order() == ByteOrder::Motorola;
+        Some(Place { at: at as u8, shift: if motorola { behind } else { skipped } as u8, motorola })
+    }
+
+    /// The word that holds the bits, its bytes in their order.
+    #[inline(always)]
+    pub(super) fn load(self, buffer: &Buffer) -> u64 {
+        let at = usize::from(self.at).min(CanFrame::MAX_LEN - 8);
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&buffer[at..at + 8]);
+        let word = u64::from_le_bytes(bytes);
+        if self.motorola { word.swap_bytes() } else { word }
+    }
+
+    /// The bits, right-aligned, from the word that holds them.
+    #[inline(always)]
+    pub(super) fn raw(self, word: u64, mask: u64) -> u64 {
+        (word >> (self.shift & 63)) & mask
+    }
+}
+
+impl Op {
+    /// The short form of a request, if it has one.
+    pub(super) fn of(request: &Request<'_>, sentinels: &[u64], among: Span) -> Option<Op> {
+        let signal = &request.message.signals[request.signal];
+        let layout = signal.layout;
+        let place = Place::of(layout)?;
+        if layout.bits() == 64 || matches!(layout.kind(), RawKind::Float | RawKind::Double) {
             return None;
         }
         let sign = if layout.kind() == RawKind::Signed { 1 << (layout.bits() - 1) } else { 0 };
         let (factor, offset) = scale(request);
-        let motorola = layout.order() == ByteOrder::Motorola;
-        let shift = if motorola { 64 - skipped - layout.bits() } else { skipped } as u8;
         let mut op = Op {
             mask: layout.mask(),
             sign,
@@ -52,34 +81,39 @@ impl Op {
             span: 0,
             factor,
             offset,
-            sentinels: place,
+            sentinels: among,
             signal: request.id,
-            at: at as u8,
-            shift,
-            motorola,
+            place,
         };
         let ordered: Vec<u64> = sentinels.iter().map(|raw| raw ^ sign).collect();
-        (op.low, op.span) = without_edges(op.ordered_range(request.min, request.max)?, &ordered)?;
-        let in_range = |raw: &u64| raw.wrapping_sub(op.low) <= op.span;
+        let (low, span) = without_edges(op.ordered_range(request.min, request.max)?, &ordered)?;
+        let in_range = |raw: &u64| raw.wrapping_sub(low) <= span;
+        (op.low, op.span) = (low.wrapping_sub(sign), span);
         (!ordered.iter().any(in_range)).then_some(op)
     }
 
     /// The bits of the signal, from the word that holds them.
     #[inline(always)]
     pub(super) fn raw(&self, word: u64) -> u64 {
-        (word >> (self.shift & 63)) & self.mask
+        self.place.raw(word, self.mask)
     }
 
     /// The physical value; `None` for a sentinel and for a value out of range.
     #[inline(always)]
-    pub(super) fn value(&self, raw: u64) -> Option<f64> {
-        let ordered = raw ^ self.sign;
-        (ordered.wrapping_sub(self.low) <= self.span).then(|| self.physical(ordered))
+    pub(super) fn value(&self, word: u64) -> Option<f64> {
+        let number = self.number(self.raw(word) ^ self.sign);
+        (number.wrapping_sub(self.low) <= self.span).then(|| self.physical(number))
+    }
+
+    /// The number that an ordered raw value means, in two's complement.
+    #[inline(always)]
+    fn number(&self, ordered: u64) -> u64 {
+        ordered.wrapping_sub(self.sign)
     }
 
     #[inline(always)]
-    fn physical(&self, ordered: u64) -> f64 {
-        ordered.wrapping_sub(self.sign) as i64 as f64 * self.factor + self.offset
+    fn physical(&self, number: u64) -> f64 {
+        number as i64 as f64 * self.factor + self.offset
     }
 
     /// The ordered raw values whose physical values lie within the range: the first, and how many follow. Scaling
@@ -99,7 +133,7 @@ impl Op {
         let (mut low, mut high) = (0, self.mask + 1);
         while low < high {
             let middle = low + (high - low) / 2;
-            if holds(self.physical(middle)) { high = middle } else { low = middle + 1 }
+            if holds(self.physical(self.number(middle))) { high = middle } else { low = middle + 1 }
         }
         low
     }
