@@ -6,7 +6,7 @@ mod vectors;
 use telltale_core::catalog::Catalog;
 use telltale_core::feature::{Extractor, FeatureSpec};
 use telltale_core::model::Manifest;
-use telltale_core::signal::NoData;
+use telltale_core::signal::{NoData, SampleSink as _};
 use telltale_wire::time::MonoTime;
 use vectors::{CELL_FAULT, CHANNELS, golden, golden_window, model};
 
@@ -77,12 +77,14 @@ fn a_window_of_voltages_becomes_the_features_and_logits_of_the_oracle() {
 
     let (mut at, mut windows) = (MonoTime(0), 0);
     for (row, amps) in window.volts.iter().zip(&window.amps) {
-        for (signal, value) in signals.iter().zip(row.iter().chain([amps])) {
-            match value.is_nan() {
-                true => extractor.absent(at, *signal, NoData::SensorFault),
-                false => extractor.value(at, *signal, *value),
+        extractor.take(at, |samples| {
+            for (signal, value) in signals.iter().zip(row.iter().chain([amps])) {
+                match value.is_nan() {
+                    true => samples.absent(*signal, NoData::SensorFault),
+                    false => samples.value(*signal, *value),
+                }
             }
-        }
+        });
         at = at.plus(spec.period);
         extractor.advance(at, |_, table| {
             windows += 1;

@@ -8,8 +8,6 @@ use std::time::Duration;
 use telltale_core::dbc::Decoder;
 use telltale_core::feature::{Extractor, FeatureSpec, FeatureTable as Computed};
 use telltale_core::frame::CanFrame;
-use telltale_core::signal::{NoData, SampleSink, SignalId};
-use telltale_wire::time::MonoTime;
 use telltale_workbench::feature_table::{FeatureTable, Provenance};
 
 const HELP: &str = "\
@@ -67,7 +65,7 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
                     computed,
                 );
             });
-            decoder.dispatch(frame, &mut Into { at: frame.at, extractor: &mut extractor });
+            extractor.take(frame.at, |samples| decoder.dispatch(frame, samples));
         }
     }
     let windows = rows.window;
@@ -104,21 +102,5 @@ impl<W: std::io::Write + Send> Rows<'_, W> {
             }
         }
         self.window += 1;
-    }
-}
-
-/// A frame's samples, into an extractor.
-struct Into<'a> {
-    at: MonoTime,
-    extractor: &'a mut Extractor,
-}
-
-impl SampleSink for Into<'_> {
-    fn value(&mut self, signal: SignalId, value: f64) {
-        self.extractor.value(self.at, signal, value);
-    }
-
-    fn absent(&mut self, signal: SignalId, why: NoData) {
-        self.extractor.absent(self.at, signal, why);
     }
 }

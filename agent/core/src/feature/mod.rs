@@ -10,10 +10,9 @@ pub mod window;
 
 pub use compute::{FeatureTable, Features};
 pub use spec::{FeatureSpec, SpecError};
-pub use window::{Layout, LayoutError, Resampler, Window};
+pub use window::{Layout, LayoutError, Resampler, Samples, Window};
 
 use crate::catalog::Catalog;
-use crate::signal::{NoData, SignalId};
 use telltale_wire::time::MonoTime;
 
 /// Samples in, features out: the resampler and the computation behind it, for one specification.
@@ -47,21 +46,23 @@ impl Extractor {
         self.resampler.advance(now, |window| full(window, features.compute(window)));
     }
 
-    /// Takes a sample of a frame at `at`, to which time has been advanced.
+    /// Takes the samples that `deliver` puts into the sink: those of a frame at `at`, to which time has been
+    /// advanced.
     #[inline]
-    pub fn value(&mut self, at: MonoTime, signal: SignalId, value: f64) {
-        self.resampler.value(at, signal, value);
+    pub fn take<R>(&mut self, at: MonoTime, deliver: impl FnOnce(&mut Samples<'_>) -> R) -> R {
+        self.resampler.take(at, deliver)
     }
 
-    /// Takes a sample without a value, likewise.
+    /// Whether [`Extractor::advance`] has something to do at `now`.
     #[inline]
-    pub fn absent(&mut self, at: MonoTime, signal: SignalId, why: NoData) {
-        self.resampler.absent(at, signal, why);
+    #[must_use]
+    pub fn is_due(&self, now: MonoTime) -> bool {
+        self.next_deadline().is_some_and(|deadline| deadline <= now)
     }
 
     /// When [`Extractor::advance`] next has something to do.
     #[must_use]
-    pub fn next_deadline(&self) -> Option<MonoTime> {
+    pub const fn next_deadline(&self) -> Option<MonoTime> {
         self.resampler.next_deadline()
     }
 

@@ -7,7 +7,7 @@
 
 use super::spec::{FeatureSpec, PLACEHOLDER};
 use crate::catalog::Catalog;
-use crate::signal::{NoData, SignalId};
+use crate::signal::{NoData, SampleSink, SignalId};
 use std::time::Duration;
 use telltale_wire::time::MonoTime;
 use thiserror::Error;
@@ -85,14 +85,25 @@ impl Layout {
 #[derive(Clone, Copy)]
 struct Slot {
     sum: f64,
+    /// When the latest sample with a value came; means something once `count` or `is_known` says that one did.
+    last_at: MonoTime,
     count: u32,
+    /// The mean of the latest step that had samples.
+    last: f32,
+    /// Whether there was such a step.
+    is_known: bool,
     /// Why the latest sample without a value had none; [`NoData::NotReceived`] if there was no such sample.
     absent: NoData,
-    last: f32,
-    last_at: Option<MonoTime>,
 }
 
-const EMPTY: Slot = Slot { sum: 0.0, count: 0, absent: NoData::NotReceived, last: 0.0, last_at: None };
+const EMPTY: Slot = Slot {
+    sum: 0.0,
+    last_at: MonoTime(0),
+    count: 0,
+    last: 0.0,
+    is_known: false,
+    absent: NoData::NotReceived,
+};
 
 /// No slot: the specification does not use the signal.
 const UNUSED: u16 = u16::MAX;
@@ -162,39 +173,24 @@ impl Resampler {
 
     /// When [`Resampler::advance`] next has something to do.
     #[must_use]
-    pub fn next_deadline(&self) -> Option<MonoTime> {
+    pub const fn next_deadline(&self) -> Option<MonoTime> {
         self.step_end
     }
 
-    /// Takes a sample with a value, of a frame at `at`, to which time has been advanced.
+    /// Takes the samples that `deliver` puts into the sink: those of a frame at `at`, to which time has been
+    /// advanced. What is the same for all of them is done once.
     #[inline]
-    pub fn value(&mut self, at: MonoTime, signal: SignalId, value: f64) {
-        let slot = self.slot_of[signal.index()];
-        if let Some(slot) = self.slots.get_mut(usize::from(slot)) {
-            slot.sum += value;
-            slot.count += 1;
-            slot.last_at = Some(at);
-            self.heard(at);
+    pub fn take<R>(&mut self, at: MonoTime, deliver: impl FnOnce(&mut Samples<'_>) -> R) -> R {
+        let mut samples = Samples { slot_of: &self.slot_of, slots: &mut self.slots, at, heard: false };
+        let result = deliver(&mut samples);
+        // Only signals of the specification keep a window going: a bus that still chatters of other things is silent.
+        if samples.heard {
+            self.last_sample = at;
+            if self.step_end.is_none() {
+                self.step_end = Some(at.plus(self.period));
+            }
         }
-    }
-
-    /// Takes a sample without a value, likewise.
-    #[inline]
-    pub fn absent(&mut self, at: MonoTime, signal: SignalId, why: NoData) {
-        let slot = self.slot_of[signal.index()];
-        if let Some(slot) = self.slots.get_mut(usize::from(slot)) {
-            slot.absent = why;
-            self.heard(at);
-        }
-    }
-
-    /// Only signals of the specification keep a window going: a bus that still chatters of other things is silent.
-    #[inline]
-    fn heard(&mut self, at: MonoTime) {
-        self.last_sample = at;
-        if self.step_end.is_none() {
-            self.step_end = Some(at.plus(self.period));
-        }
+        result
     }
 
     /// Where the specification's signals stand.
@@ -208,19 +204,66 @@ impl Resampler {
         for ((slot, cell), stale_after) in self.slots.iter_mut().zip(row).zip(&self.layout.stale_after) {
             *cell = if slot.count > 0 {
                 slot.last = (slot.sum / f64::from(slot.count)) as f32;
+                slot.is_known = true;
                 Cell::value(slot.last)
             } else if slot.absent != NoData::NotReceived {
                 Cell::absent(slot.absent)
             } else {
-                match slot.last_at {
-                    None => Cell::absent(NoData::NotReceived),
-                    Some(at) if end.since(at) <= *stale_after => Cell::value(slot.last),
-                    Some(_) => Cell::absent(NoData::Stale),
-                }
+                slot.held(end, *stale_after)
             };
             slot.sum = 0.0;
             slot.count = 0;
             slot.absent = NoData::NotReceived;
+        }
+    }
+}
+
+impl Slot {
+    /// What a step that ended at `end` and had no sample holds.
+    fn held(&self, end: MonoTime, stale_after: Duration) -> Cell {
+        if !self.is_known {
+            Cell::absent(NoData::NotReceived)
+        } else if end.since(self.last_at) <= stale_after {
+            Cell::value(self.last)
+        } else {
+            Cell::absent(NoData::Stale)
+        }
+    }
+}
+
+/// Where the samples of one frame go. Samples of signals that the specification does not use are ignored.
+pub struct Samples<'a> {
+    slot_of: &'a [u16],
+    slots: &'a mut [Slot],
+    at: MonoTime,
+    heard: bool,
+}
+
+impl Samples<'_> {
+    #[inline]
+    fn slot(&mut self, signal: SignalId) -> Option<&mut Slot> {
+        let slot = *self.slot_of.get(signal.index())?;
+        self.slots.get_mut(usize::from(slot))
+    }
+}
+
+impl SampleSink for Samples<'_> {
+    #[inline]
+    fn value(&mut self, signal: SignalId, value: f64) {
+        let at = self.at;
+        if let Some(slot) = self.slot(signal) {
+            slot.sum += value;
+            slot.count += 1;
+            slot.last_at = at;
+            self.heard = true;
+        }
+    }
+
+    #[inline]
+    fn absent(&mut self, signal: SignalId, why: NoData) {
+        if let Some(slot) = self.slot(signal) {
+            slot.absent = why;
+            self.heard = true;
         }
     }
 }
@@ -333,7 +376,7 @@ mod tests {
             let now = MonoTime(s * S);
             r.advance(now, |w| out.push(show(w)));
             for (signal, value) in *samples {
-                r.value(now, SignalId(*signal), *value);
+                r.take(now, |sink| sink.value(SignalId(*signal), *value));
             }
         }
         out
@@ -382,7 +425,7 @@ mod tests {
         let mut r = resampler();
         windows(&mut r, &[(0, &[(0, 1.0)])]);
         r.advance(MonoTime(10 * S), |_| ());
-        r.absent(MonoTime(10 * S), SignalId(0), NoData::SensorFault);
+        r.take(MonoTime(10 * S), |sink| sink.absent(SignalId(0), NoData::SensorFault));
         let rest: Vec<(u64, &[(u16, f64)])> = vec![(20, &[(0, 2.0)]), (30, &[(0, 2.0)]), (40, &[])];
         let out = windows(&mut r, &rest);
         assert!(out[0].contains("1,NotReceived SensorFault,NotReceived 2,"), "{out:?}");
@@ -425,8 +468,10 @@ mod tests {
     #[test]
     fn signals_that_the_specification_does_not_use_are_ignored() {
         let mut r = resampler();
-        r.value(MonoTime(0), SignalId(3), 5.0);
-        r.absent(MonoTime(0), SignalId(3), NoData::Stale);
+        for signal in [SignalId(3), SignalId(4)] {
+            r.take(MonoTime(0), |sink| sink.value(signal, 5.0));
+            r.take(MonoTime(0), |sink| sink.absent(signal, NoData::Stale));
+        }
         assert!(r.slots.iter().all(|s| s.count == 0) && r.next_deadline().is_none());
     }
 }

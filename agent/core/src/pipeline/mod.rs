@@ -105,8 +105,12 @@ impl Pipeline {
         self.turn(frame.at);
         self.summary.saw_frame(frame.at);
         self.totals.frames += 1;
-        let mut fan = Fan { at: frame.at, watchers: &mut self.watchers };
-        match self.decoder.dispatch(frame, &mut fan) {
+        let disposition = match self.watchers.as_mut_slice() {
+            // The usual vehicle has one model: its windows are the decoder's sink.
+            [only] => only.extractor.take(frame.at, |samples| self.decoder.dispatch(frame, samples)),
+            watchers => self.decoder.dispatch(frame, &mut Fan { at: frame.at, watchers }),
+        };
+        match disposition {
             Disposition::Decoded(samples) => {
                 self.totals.decoded += 1;
                 self.totals.samples += u64::from(samples);
@@ -154,6 +158,13 @@ impl Pipeline {
 
     #[inline]
     fn turn(&mut self, now: MonoTime) {
+        if self.watchers.iter().any(|watcher| watcher.extractor.is_due(now)) {
+            self.advance(now);
+        }
+    }
+
+    #[inline(never)]
+    fn advance(&mut self, now: MonoTime) {
         for watcher in &mut self.watchers {
             let Watcher { extractor, mind } = watcher;
             let mut outcome =
@@ -180,14 +191,14 @@ impl SampleSink for Fan<'_> {
     #[inline]
     fn value(&mut self, signal: SignalId, value: f64) {
         for watcher in self.watchers.iter_mut() {
-            watcher.extractor.value(self.at, signal, value);
+            watcher.extractor.take(self.at, |samples| samples.value(signal, value));
         }
     }
 
     #[inline]
     fn absent(&mut self, signal: SignalId, why: NoData) {
         for watcher in self.watchers.iter_mut() {
-            watcher.extractor.absent(self.at, signal, why);
+            watcher.extractor.take(self.at, |samples| samples.absent(signal, why));
         }
     }
 }

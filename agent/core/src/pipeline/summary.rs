@@ -10,26 +10,29 @@ use telltale_wire::time::MonoTime;
 pub(super) struct SummaryBuilder {
     period: Duration,
     from: Option<MonoTime>,
+    /// Told once a stretch, asked once a frame.
+    due: Option<MonoTime>,
     to: MonoTime,
     before: Counts,
 }
 
 impl SummaryBuilder {
     pub(super) fn new(period: Duration) -> SummaryBuilder {
-        SummaryBuilder { period, from: None, to: MonoTime(0), before: Counts::default() }
+        SummaryBuilder { period, from: None, due: None, to: MonoTime(0), before: Counts::default() }
     }
 
     #[inline]
     pub(super) fn saw_frame(&mut self, at: MonoTime) {
         if self.from.is_none() {
             self.from = Some(at);
+            self.due = Some(at.plus(self.period));
         }
         self.to = at;
     }
 
     /// When the stretch under way ends; `None` while nothing has been seen in it.
-    pub(super) fn due(&self) -> Option<MonoTime> {
-        self.from.map(|from| from.plus(self.period))
+    pub(super) const fn due(&self) -> Option<MonoTime> {
+        self.due
     }
 
     #[inline]
@@ -45,6 +48,7 @@ impl SummaryBuilder {
         models: impl FnOnce() -> Vec<ModelSummary>,
     ) -> Option<Summary> {
         let from = self.from.take()?;
+        self.due = None;
         let counts = difference(totals, &self.before);
         self.before = *totals;
         Some(Summary { from: stamp(from, anchor), to: stamp(self.to, anchor), counts, models: models() })
