@@ -2,6 +2,7 @@
 
 use crate::config::{Config, SourceConfig, UplinkSettings};
 use crate::drive::drive;
+use crate::files::SpoolDirectory;
 use crate::load;
 use crate::memory;
 use crate::source::{LogSource, SocketCanOptions, SocketCanSource, Source, SourceError, boot_time};
@@ -11,7 +12,6 @@ use crate::tls::{self, Credentials};
 use crate::uplink::{self, LineConfig, Until};
 use anyhow::Context as _;
 use std::collections::BTreeSet;
-use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -69,11 +69,11 @@ impl Agent {
     pub fn run(self) -> anyhow::Result<()> {
         let Agent { config, catalog, pipeline } = self;
         let directory = &config.spool.dir;
-        fs::create_dir_all(directory)
-            .with_context(|| format!("can't make the spool's folder {}", directory.display()))?;
+        // Locked before the boot is counted: an agent that is turned away leaves no trace.
+        let files = SpoolDirectory::open(directory)?;
         let boot = state::next_boot(directory)?;
         let clock: Clock = Arc::new(now);
-        let (store, report) = Store::start(directory, spool_config(&config), boot, Arc::clone(&clock))?;
+        let (store, report) = Store::start(files, spool_config(&config), boot, Arc::clone(&clock))?;
         log::info!(
             "boot {boot} of {}; {} records wait from before",
             config.vehicle,

@@ -1,8 +1,7 @@
 //! The thread that owns the spool. The capture thread hands records over without ever waiting; the asynchronous
 //! half asks for batches and brings acknowledgements.
 
-use crate::files::{DirectoryError, SpoolDirectory};
-use std::path::Path;
+use crate::files::SpoolDirectory;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -30,9 +29,6 @@ pub type Clock = Arc<dyn Fn() -> Stamp + Send + Sync>;
 /// Why the store did not start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// See [`DirectoryError`].
-    #[error(transparent)]
-    Directory(#[from] DirectoryError),
     /// See [`OpenError`].
     #[error(transparent)]
     Spool(#[from] OpenError),
@@ -88,17 +84,16 @@ pub struct Store {
 }
 
 impl Store {
-    /// Locks the directory, opens the spool for this boot and starts the thread.
+    /// Opens the spool of a locked directory for this boot and starts the thread.
     ///
     /// # Errors
     /// See [`StartError`].
     pub fn start(
-        directory: &Path,
+        files: SpoolDirectory,
         config: SpoolConfig,
         boot: BootId,
         clock: Clock,
     ) -> Result<(Self, OpenReport), StartError> {
-        let files = SpoolDirectory::open(directory)?;
         let (spool, report) = Spool::open(files, config, boot, clock())?;
         let (commands, inbox) = sync_channel(MAX_COMMANDS);
         let (durable, watching) = watch::channel(Durable::default());
@@ -298,6 +293,8 @@ impl Keeper {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::DirectoryError;
+    use std::path::Path;
     use std::time::Instant;
     use telltale_wire::record::{Counts, Status};
 
@@ -314,7 +311,8 @@ mod tests {
     }
 
     fn start(dir: &Path, boot: u32) -> Store {
-        Store::start(dir, SpoolConfig::default(), BootId::new(boot, 1), clock()).unwrap().0
+        let files = SpoolDirectory::open(dir).unwrap();
+        Store::start(files, SpoolConfig::default(), BootId::new(boot, 1), clock()).unwrap().0
     }
 
     fn count(batches: &[Batch]) -> usize {
@@ -328,8 +326,8 @@ mod tests {
         for n in 0..25 {
             store.handle().append(Stamp { mono: MonoTime(n), wall: None }, status(n));
         }
-        let second = Store::start(dir.path(), SpoolConfig::default(), BootId::new(9, 1), clock());
-        assert!(matches!(second, Err(StartError::Directory(DirectoryError::InUse { .. }))));
+        let second = SpoolDirectory::open(dir.path());
+        assert!(matches!(second, Err(DirectoryError::InUse { .. })));
         store.close();
 
         let store = start(dir.path(), 2);

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use telltale_agent::files::SpoolDirectory;
 use telltale_agent::store::{Clock, Store};
 use telltale_agent::uplink::{self, LineConfig, Until, UplinkError};
 use telltale_cloud::pki::{Enrolled, Existing, Pki, Validity};
@@ -127,7 +128,12 @@ fn every_record_has_its_effect_exactly_once_over_a_line_that_breaks() {
         let (address, connections) = breaking_line(server, 40).await;
         let spool = dir.path().join("spool");
         for boot in 1..=2 {
-            let start = Store::start(&spool, SpoolConfig::default(), BootId::new(boot, 5), clock());
+            let start = Store::start(
+                SpoolDirectory::open(&spool).unwrap(),
+                SpoolConfig::default(),
+                BootId::new(boot, 5),
+                clock(),
+            );
             let (store, _) = start.unwrap();
             for n in 1..=250 {
                 store.handle().append(Stamp { mono: MonoTime(n), wall: None }, record(n));
@@ -156,8 +162,12 @@ fn a_certificate_of_another_vehicle_is_refused_and_nothing_leaves_the_spool() {
         let (server, pki) = serve(dir.path()).await;
         let other = VehicleId::new("bench-02").unwrap();
         let files = pki.enroll(&other, &dir.path().join("other"), Validity::days(1), Existing::Keep).unwrap();
-        let start =
-            Store::start(&dir.path().join("spool"), SpoolConfig::default(), BootId::new(1, 5), clock());
+        let start = Store::start(
+            SpoolDirectory::open(&dir.path().join("spool")).unwrap(),
+            SpoolConfig::default(),
+            BootId::new(1, 5),
+            clock(),
+        );
         let (store, _) = start.unwrap();
         store.handle().append(Stamp { mono: MonoTime(1), wall: None }, record(1));
         let refused = drain(&store, line(server, &files)).await;
@@ -174,8 +184,12 @@ fn a_key_that_belongs_to_another_certificate_is_named() {
         let (server, pki) = serve(dir.path()).await;
         let mine = pki.enroll(&vehicle(), &dir.path().join("a"), Validity::days(1), Existing::Keep).unwrap();
         let other = pki.enroll(&vehicle(), &dir.path().join("b"), Validity::days(1), Existing::Keep).unwrap();
-        let start =
-            Store::start(&dir.path().join("spool"), SpoolConfig::default(), BootId::new(1, 5), clock());
+        let start = Store::start(
+            SpoolDirectory::open(&dir.path().join("spool")).unwrap(),
+            SpoolConfig::default(),
+            BootId::new(1, 5),
+            clock(),
+        );
         let (store, _) = start.unwrap();
         let mixed = LineConfig { key: other.key.clone(), ..line(server, &mine) };
         let error = drain(&store, mixed).await.unwrap_err().to_string();
