@@ -9,13 +9,13 @@ use telltale_core::feature::FeatureSpec;
 use telltale_core::feature::Layout;
 use telltale_core::model::Manifest;
 use telltale_core::pipeline::LoadedModel;
-use telltale_infer::{Int8Model, Shape};
+use telltale_infer::{Int8Model, MAX_MODEL_BYTES, Shape};
 use telltale_wire::digest::Digest;
 
 /// The largest catalog, DBC, manifest or specification that is read, in bytes. The largest public DBC file is 1 MB.
 const MAX_TEXT: u64 = 16 * 1024 * 1024;
-/// The largest ONNX file that is read, in bytes.
-const MAX_ONNX: u64 = 64 * 1024 * 1024;
+/// The largest ONNX file that is read, in bytes: what the runtime takes.
+const MAX_ONNX: u64 = MAX_MODEL_BYTES as u64;
 
 /// Reads a file, but no more than `limit` bytes of it.
 ///

@@ -31,6 +31,18 @@ pub enum LayoutError {
         /// The path of the first member.
         path: String,
     },
+    /// A context signal is a member too: its samples would fall into one place of the row only.
+    #[error(
+        "the features `{spec}` use {path:?} both as a member and as `{name}`, or as two contexts: name it once"
+    )]
+    Twice {
+        /// The specification.
+        spec: String,
+        /// What the features call it.
+        name: String,
+        /// Its path.
+        path: String,
+    },
     /// A context signal is missing.
     #[error("the catalog has no signal {path:?}, which the features `{spec}` need as `{name}`")]
     NoContext {
@@ -62,6 +74,10 @@ impl Layout {
                 name: context.name.clone(),
                 path: context.vss.clone(),
             })?;
+            if signals.contains(&id) {
+                let (spec, name, path) = (spec.name.clone(), context.name.clone(), context.vss.clone());
+                return Err(LayoutError::Twice { spec, name, path });
+            }
             signals.push(id);
         }
         let stale_after = signals.iter().map(|id| catalog.signals[id.index()].stale_after).collect();

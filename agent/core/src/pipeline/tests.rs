@@ -171,3 +171,14 @@ fn a_model_refuses_features_that_it_was_not_trained_on() {
     let refused = Pipeline::new(&catalog, vec![model], PipelineConfig::default()).err().unwrap();
     assert!(refused.to_string().contains("was trained on the features 00"), "{refused}");
 }
+
+#[test]
+fn a_signal_that_is_member_and_context_at_once_is_refused() {
+    let text = "schema = 1\n[[bus]]\nname = \"b\"\ndbc = [\"b.dbc\"]\n[[signal]]\nvss = \"Pack.Cell{n}\"\nn = \"1..1\"\nsignal = \"C{n}\"\n";
+    let dbc = "VERSION \"\"\nBS_:\nBO_ 1 M: 8 X\n SG_ C1 : 0|16@1+ (1,0) [0|5] \"V\" X\n";
+    let catalog = Catalog::parse(text, "c", &mut |_| Ok(dbc.as_bytes().to_vec())).unwrap();
+    let spec = SPEC.replace("[[feature]]", "[context]\nfirst = \"Pack.Cell1\"\n[[feature]]");
+    let refused =
+        Extractor::new(&FeatureSpec::parse(&spec, "f").unwrap(), &catalog).err().unwrap().to_string();
+    assert!(refused.contains("both as a member and as `first`"), "{refused}");
+}

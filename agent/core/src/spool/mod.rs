@@ -5,7 +5,7 @@
 //!
 //! - Each start of the agent writes segments of its own, numbered from 1: nothing is ever appended behind a tail
 //!   that a power cut may have torn.
-//! - Before anything is removed for want of space or for damage, the [`LossRecord`](telltale_wire::record::LossRecord)
+//! - Before anything is removed for want of space or for damage, the [`LossRecord`]
 //!   that tells of it is durable in the critical lane. Each segment of that lane keeps room for such records, so
 //!   that a full disk can be accounted for on the full disk. A cut between the two may let a record be counted
 //!   as lost and yet arrive; never neither.
