@@ -8,6 +8,8 @@ mod dbc_differential;
 mod hostile;
 mod kill9;
 mod kona;
+mod live;
+mod page;
 mod parity;
 mod rig;
 mod sync;

@@ -33,6 +33,13 @@ const BUSYBOX: Package = Package {
     reason: "loads the CAN modules and sets the interfaces up inside that kernel",
     without: "live CAN tests (x86_64)",
 };
+/// Plays recordings onto a bus.
+const CAN_UTILS: Package = Package {
+    name: "can-utils",
+    shown_by: "canplayer",
+    reason: "plays a drive onto the vcan that the agent reads",
+    without: "the test of the whole agent on a live bus",
+};
 /// Runs aarch64 binaries.
 const QEMU_USER: Package = Package {
     name: "qemu-user-static",
@@ -78,7 +85,7 @@ pub(crate) const PYTHON_VENV: Package = Package {
 
 /// What the whole test suite needs.
 const FOR_TESTS: &[Package] =
-    &[USER_MODE_LINUX, BUSYBOX, QEMU_USER, AARCH64_GCC, CHROMIUM, VALGRIND, PYTHON_VENV];
+    &[USER_MODE_LINUX, BUSYBOX, CAN_UTILS, QEMU_USER, AARCH64_GCC, CHROMIUM, VALGRIND, PYTHON_VENV];
 
 /// The targets that checks build besides the machine's own.
 pub(crate) const TARGETS: &[&str] = &["aarch64-unknown-linux-musl", "thumbv7em-none-eabihf"];
