@@ -1,9 +1,12 @@
 //! The command line: what it offers, and how an error reaches a person.
 
 use crate::command;
-use clap::{CommandFactory, Parser, Subcommand};
-use std::io;
+use clap::{Parser, Subcommand};
+use env_logger::fmt::Formatter;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+use telltale_wire::time::WallTime;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -50,6 +53,7 @@ enum Command {
     #[cfg(feature = "workbench")]
     Simulate(command::simulate::Args),
     /// Print a completion script for a shell
+    #[cfg(feature = "workbench")]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
@@ -84,9 +88,13 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
         Command::Features(args) => command::features::main(&args),
         #[cfg(feature = "workbench")]
         Command::Simulate(args) => command::simulate::main(&args),
+        #[cfg(feature = "workbench")]
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "telltale", &mut io::stdout());
-            Ok(())
+            let mut cli = <Cli as clap::CommandFactory>::command();
+            // Into memory first: it panics where a reader goes away.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut cli, "telltale", &mut script);
+            Ok(io::stdout().write_all(&script)?)
         }
     }
 }
@@ -103,9 +111,16 @@ fn start_logging(verbose: u8, quiet: bool) {
         "warn,telltale_agent={level},telltale_core={level},telltale_infer={level},telltale_workbench={level}"
     );
     let default = if quiet { "error".to_owned() } else { default };
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(default))
-        .format_target(false)
-        .init();
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(default)).format(line).init();
+}
+
+/// `[2026-01-01T06:00:00.000Z INFO ] what happened`. The time is formatted as in records, without a calendar crate.
+fn line(out: &mut Formatter, record: &log::Record<'_>) -> io::Result<()> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = WallTime::from_unix_micros(since.as_micros() as i64);
+    let level = record.level();
+    let style = out.default_level_style(level);
+    writeln!(out, "[{now} {style}{level:<5}{style:#}] {}", record.args())
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -118,6 +133,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_sound() {
-        Cli::command().debug_assert();
+        <Cli as clap::CommandFactory>::command().debug_assert();
     }
 }

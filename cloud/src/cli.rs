@@ -7,6 +7,7 @@ use crate::server::{Config, Limits, Server};
 use crate::store::Store;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -167,8 +168,10 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Serve(serve) => runtime()?.block_on(serve.run()),
         Command::Revoke(revoke) => runtime()?.block_on(revoke.run()),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "telltale-cloud", &mut std::io::stdout());
-            Ok(())
+            // Into memory first: it panics where a reader goes away.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "telltale-cloud", &mut script);
+            std::io::stdout().write_all(&script).context("can't print the script")
         }
     }
 }

@@ -31,6 +31,8 @@ pub(crate) fn build(target: &str, release: bool) -> Result<PathBuf> {
     if release {
         // A vehicle carries no symbol table; the same commit built without this line has the same addresses.
         build.arg("--release").env("CARGO_PROFILE_RELEASE_STRIP", "symbols");
+        // A tenth smaller than thin, for two minutes more: worth it for the one binary that goes over the air.
+        build.env("CARGO_PROFILE_RELEASE_LTO", "fat");
     }
     shell::run(&mut build)?;
     Ok(binary(target, release))
