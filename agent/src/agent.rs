@@ -46,11 +46,7 @@ impl Agent {
     /// What can't be used, and why.
     pub fn prepare(config: Config) -> anyhow::Result<Agent> {
         let catalog = load::catalog(&config.catalog)?;
-        let models = config
-            .models
-            .iter()
-            .map(|folder| load::model(folder, &catalog))
-            .collect::<anyhow::Result<Vec<_>>>()?;
+        let models = load::models(&config.models, &catalog)?;
         if models.is_empty() {
             log::warn!("the configuration names no model: frames are decoded and counted, nothing is judged");
         }

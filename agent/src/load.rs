@@ -83,6 +83,14 @@ pub fn model_folders(given: &[PathBuf], catalog: &Path) -> Vec<PathBuf> {
 /// The file that makes a folder a model's.
 const MANIFEST: &str = "model.toml";
 
+/// Reads several model folders, in order.
+///
+/// # Errors
+/// As [`model`], for the first that can't be used.
+pub fn models(folders: &[PathBuf], catalog: &Catalog) -> anyhow::Result<Vec<LoadedModel>> {
+    folders.iter().map(|folder| model(folder, catalog)).collect()
+}
+
 /// Reads a model's folder and prepares it for the subjects that the catalog has.
 ///
 /// # Errors

@@ -52,10 +52,7 @@ pub(crate) struct Args {
 
 pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
     let catalog = load::catalog(&args.catalog)?;
-    let models = load::model_folders(&args.model, &args.catalog)
-        .iter()
-        .map(|folder| load::model(folder, &catalog))
-        .collect::<anyhow::Result<Vec<_>>>()?;
+    let models = load::models(&load::model_folders(&args.model, &args.catalog), &catalog)?;
     if models.is_empty() {
         log::warn!(
             "no model: frames are decoded and counted, nothing is judged (--model names a model's folder)"
