@@ -8,6 +8,7 @@
 pub mod catalog;
 pub mod clock;
 pub mod dbc;
+pub mod document;
 pub mod feature;
 pub mod frame;
 pub mod model;

@@ -1,10 +1,10 @@
 //! A model as the loop sees it: a manifest that says what it needs and how its numbers are read, and something
 //! that turns int8 features into int8 logits.
 
+use crate::document::DocumentError;
 use serde::Deserialize;
 use telltale_wire::digest::Digest;
 use telltale_wire::record::ModelRef;
-use thiserror::Error;
 
 /// The manifest schema that this room reads.
 pub const SCHEMA: u32 = 1;
@@ -121,42 +121,21 @@ pub struct Decision {
     pub exit_windows: u16,
 }
 
-/// A manifest that can't be used.
-#[derive(Debug, Error)]
-pub enum ManifestError {
-    /// The document is not TOML, or has a field too many, too few or of another type.
-    #[error("{origin}: {message}")]
-    Syntax {
-        /// The file.
-        origin: String,
-        /// The parser's words, with line and column.
-        message: String,
-    },
-    /// A value that makes no sense.
-    #[error("{origin}: `{field}`: {problem}")]
-    Value {
-        /// The file.
-        origin: String,
-        /// The field.
-        field: &'static str,
-        /// What is wrong and what would be right.
-        problem: String,
-    },
-}
-
 impl Manifest {
     /// Reads a manifest. `origin` names the file in errors.
     ///
     /// # Errors
-    /// [`ManifestError`], with the field at fault.
-    pub fn parse(text: &str, origin: &str) -> Result<Manifest, ManifestError> {
+    /// [`DocumentError`], with the field at fault.
+    pub fn parse(text: &str, origin: &str) -> Result<Manifest, DocumentError> {
         let manifest: Manifest = toml::from_str(text)
-            .map_err(|e| ManifestError::Syntax { origin: origin.into(), message: e.to_string() })?;
+            .map_err(|e| DocumentError::Syntax { origin: origin.into(), message: e.to_string() })?;
         match manifest.fault() {
             None => Ok(manifest),
-            Some((field, problem)) => {
-                Err(ManifestError::Value { origin: origin.into(), field, problem: problem.into() })
-            }
+            Some((field, problem)) => Err(DocumentError::Value {
+                origin: origin.into(),
+                field: field.into(),
+                problem: problem.into(),
+            }),
         }
     }
 

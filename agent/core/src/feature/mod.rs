@@ -9,7 +9,7 @@ pub mod spec;
 pub mod window;
 
 pub use compute::{FeatureTable, Features};
-pub use spec::{FeatureSpec, SpecError};
+pub use spec::FeatureSpec;
 pub use window::{Layout, LayoutError, Resampler, Samples, Window};
 
 use crate::catalog::Catalog;

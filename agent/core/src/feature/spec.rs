@@ -3,10 +3,10 @@
 //! It is a TOML document. Its digest names it in models, bundles and tables; a model refuses to run on features of
 //! another digest. An operator, once published, never changes its meaning: a better one gets a new name.
 
+use crate::document::DocumentError;
 use serde::Deserialize;
 use std::time::Duration;
 use telltale_wire::digest::Digest;
-use thiserror::Error;
 
 /// The schema that this room reads.
 pub const SCHEMA: u32 = 1;
@@ -107,29 +107,6 @@ pub enum Op {
     PackSpread,
 }
 
-/// A specification that can't be used, with the reason.
-#[derive(Debug, Error)]
-pub enum SpecError {
-    /// The document is not TOML, or has a field too many, too few or of another type.
-    #[error("{origin}: {message}")]
-    Syntax {
-        /// The file.
-        origin: String,
-        /// The parser's words, with line and column.
-        message: String,
-    },
-    /// A value that makes no sense.
-    #[error("{origin}: `{field}`: {problem}")]
-    Value {
-        /// The file.
-        origin: String,
-        /// The field.
-        field: String,
-        /// What is wrong and what would be right.
-        problem: String,
-    },
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
@@ -164,10 +141,10 @@ impl FeatureSpec {
     /// Reads a specification. `origin` names the file in errors.
     ///
     /// # Errors
-    /// [`SpecError`], with the field at fault.
-    pub fn parse(text: &str, origin: &str) -> Result<FeatureSpec, SpecError> {
+    /// [`DocumentError`], with the field at fault.
+    pub fn parse(text: &str, origin: &str) -> Result<FeatureSpec, DocumentError> {
         let doc: Document = toml::from_str(text)
-            .map_err(|e| SpecError::Syntax { origin: origin.into(), message: e.to_string() })?;
+            .map_err(|e| DocumentError::Syntax { origin: origin.into(), message: e.to_string() })?;
         let check = Check { origin };
         check.that(doc.schema == SCHEMA, "schema", || {
             format!("{} is not known here; write {SCHEMA}", doc.schema)
@@ -212,23 +189,23 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn fail<T>(&self, field: &str, problem: String) -> Result<T, SpecError> {
-        Err(SpecError::Value { origin: self.origin.into(), field: field.into(), problem })
+    fn fail<T>(&self, field: &str, problem: String) -> Result<T, DocumentError> {
+        Err(DocumentError::Value { origin: self.origin.into(), field: field.into(), problem })
     }
 
-    fn that(&self, holds: bool, field: &str, problem: impl FnOnce() -> String) -> Result<(), SpecError> {
+    fn that(&self, holds: bool, field: &str, problem: impl FnOnce() -> String) -> Result<(), DocumentError> {
         if holds { Ok(()) } else { self.fail(field, problem()) }
     }
 
     /// A duration of a millisecond to a day.
-    fn seconds(&self, field: &str, s: f64) -> Result<Duration, SpecError> {
+    fn seconds(&self, field: &str, s: f64) -> Result<Duration, DocumentError> {
         self.that((0.001..=86_400.0).contains(&s), field, || {
             format!("{s} is not within 0.001 and 86400 seconds")
         })?;
         Ok(Duration::from_micros((s * 1e6).round() as u64))
     }
 
-    fn feature(&self, f: FeatureDocument, context: &[ContextSignal]) -> Result<Feature, SpecError> {
+    fn feature(&self, f: FeatureDocument, context: &[ContextSignal]) -> Result<Feature, DocumentError> {
         let field = |part: &str| format!("feature {}: {part}", f.name);
         let over = || match f.over.as_deref() {
             Some(name) => match context.iter().position(|c| c.name == name) {
