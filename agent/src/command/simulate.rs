@@ -5,8 +5,9 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::time::Duration;
+use telltale_sil::{CellNumber, Fault, Options};
 use telltale_workbench::channel::Channel;
-use telltale_workbench::simulate::{self, CellNumber, Fault, Options};
+use telltale_workbench::simulate;
 
 const HELP: &str = "\
 A pack of 96 cells behind its battery management system, on seeded trips with gaps between. It speaks

@@ -3,9 +3,9 @@
 
 use super::EncodeError;
 use super::columns::{ColumnMap, Mapped, Protected};
-use crate::protect::seal;
 use telltale_core::dbc::{Database, Layout, Message, RawKind, Signal};
 use telltale_core::frame::{CanFrame, CanId};
+use telltale_sil::protect::seal;
 
 /// Everything that one row becomes.
 pub(super) struct Plan {

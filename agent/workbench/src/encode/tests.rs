@@ -1,8 +1,8 @@
 //! Tables onto CAN and back through the DBC decoder.
 
 use super::*;
-use crate::protect::seal;
 use telltale_core::trace::{Format, LineParser};
+use telltale_sil::protect::seal;
 
 const BMS: &str = include_str!("../../../../models/cell-fault/bms.dbc");
 

@@ -14,8 +14,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("telltale-core", &["telltale-wire"]),
     ("telltale-cloud", &["telltale-wire"]),
     ("telltale-infer", &["telltale-core", "telltale-wire"]),
-    ("telltale-workbench", &["telltale-core", "telltale-infer", "telltale-wire"]),
-    ("telltale-agent", &["telltale-core", "telltale-infer", "telltale-wire", OPTIONAL_WORKBENCH]),
+    ("telltale-sil", &["telltale-core", "telltale-wire"]),
+    ("telltale-workbench", &["telltale-core", "telltale-infer", "telltale-sil", "telltale-wire"]),
+    (
+        "telltale-agent",
+        &["telltale-core", "telltale-infer", "telltale-sil", "telltale-wire", "telltale-workbench"],
+    ),
     ("telltale-vm-init", &[]),
     ("telltale-xtask", &[]),
     (
@@ -26,14 +30,15 @@ const LAYERS: &[(&str, &[&str])] = &[
             "telltale-cloud",
             "telltale-core",
             "telltale-infer",
+            "telltale-sil",
             "telltale-wire",
             "telltale-workbench",
         ],
     ),
 ];
 
-/// The engineer's commands, which the agent may carry behind a feature but never plainly.
-const OPTIONAL_WORKBENCH: &str = "telltale-workbench";
+/// The engineer's rooms, which the agent may carry behind a feature but never plainly.
+const OPTIONAL: &[&str] = &["telltale-sil", "telltale-workbench"];
 
 /// Crates that give telltale-core a way to the outside which its source text would not show.
 const NOT_IN_THE_CORE: &[&str] = &["libc", "nix", "rustix", "socket2", "tokio", "web-time"];
@@ -62,8 +67,17 @@ const ONE_VERSION: &[(&str, &str)] = &[
 ];
 
 /// What a vehicle's build must not carry: the workbench's and the cloud's weight and attack surface.
-const NOT_IN_A_VEHICLE: &[&str] =
-    &["telltale-workbench", "telltale-cloud", "arrow-array", "axum", "csv", "parquet", "sqlx", "sqlx-core"];
+const NOT_IN_A_VEHICLE: &[&str] = &[
+    "telltale-sil",
+    "telltale-workbench",
+    "telltale-cloud",
+    "arrow-array",
+    "axum",
+    "csv",
+    "parquet",
+    "sqlx",
+    "sqlx-core",
+];
 
 /// All findings on the graph of crates.
 pub(super) fn check() -> Result<Vec<Finding>> {
@@ -117,8 +131,7 @@ fn layers(metadata: &Value) -> Vec<Finding> {
                 find(format!(
                     "{name} may not use {used}: move what it needs down to a layer that both may use"
                 ));
-            } else if name == "telltale-agent" && used == OPTIONAL_WORKBENCH && dependency["optional"] != true
-            {
+            } else if name == "telltale-agent" && OPTIONAL.contains(&used) && dependency["optional"] != true {
                 find(format!(
                     "{used} must be `optional = true` behind a feature: a vehicle does not carry it"
                 ));
@@ -247,9 +260,11 @@ mod tests {
     }
 
     #[test]
-    fn the_agent_carries_the_workbench_behind_a_feature_only() {
-        assert!(layer_advice("telltale-agent", "telltale-workbench", false)[0].contains("optional"));
-        assert_eq!(layer_advice("telltale-agent", "telltale-workbench", true), [""; 0]);
+    fn the_agent_carries_an_engineers_room_behind_a_feature_only() {
+        for room in OPTIONAL {
+            assert!(layer_advice("telltale-agent", room, false)[0].contains("optional"));
+            assert_eq!(layer_advice("telltale-agent", room, true), [""; 0]);
+        }
     }
 
     #[test]

@@ -8,22 +8,22 @@ use super::road::ChargeStatus;
 use crate::protect::seal;
 
 /// Identifiers of `bms.dbc`, all standard.
-pub(super) const PACK: u16 = 0x180;
+pub(crate) const PACK: u16 = 0x180;
 const STATUS: u16 = 0x181;
 const EXTREMES: u16 = 0x182;
 const TEMPS: u16 = 0x190;
 const CELLS_BASE: u16 = 0x1A0;
 
 /// Frames of cells in one scan.
-pub(super) const CELL_FRAMES: usize = CELLS / 4;
+pub(crate) const CELL_FRAMES: usize = CELLS / 4;
 /// Frames of probe temperatures.
-pub(super) const TEMP_FRAMES: usize = MODULES / 8;
+pub(crate) const TEMP_FRAMES: usize = MODULES / 8;
 
 /// `BMS_Pack.WarningLevel` without a value.
 const NOT_AVAILABLE: u8 = 15;
 
 /// A frame's identifier and its eight bytes.
-pub(super) type Content = (u16, [u8; 8]);
+pub(crate) type Content = (u16, [u8; 8]);
 
 /// Spread between the highest and the lowest cell, in mV, from which each warning level holds. A healthy pack
 /// reaches 60 mV under full power.
@@ -32,7 +32,7 @@ const SPREAD_WARNINGS_MV: [u16; 3] = [120, 200, 350];
 const STOP_MV: u16 = 2_700;
 
 /// The BMS's memory.
-pub(super) struct Bms {
+pub(crate) struct Bms {
     draws: Draws,
     /// Each channel's constant error in volts, which calibration left.
     offsets: [f64; CELLS],
@@ -46,7 +46,7 @@ pub(super) struct Bms {
 }
 
 impl Bms {
-    pub(super) fn new(seed: u64, charge: f64) -> Bms {
+    pub(crate) fn new(seed: u64, charge: f64) -> Bms {
         let mut draws = Draws::new(seed, Use::Sensors);
         let offsets = std::array::from_fn(|_| draws.bell(0.8e-3));
         let metres = 1_000.0 * draws.between(5_000.0, 40_000.0);
@@ -54,17 +54,17 @@ impl Bms {
     }
 
     /// State of charge, 0 to 1, as the BMS counts it.
-    pub(super) const fn charge(&self) -> f64 {
+    pub(crate) const fn charge(&self) -> f64 {
         self.charge
     }
 
     /// Counts what flowed and how far the vehicle went.
-    pub(super) fn count(&mut self, seconds: f64, current: f64, speed: f64) {
+    pub(crate) fn count(&mut self, seconds: f64, current: f64, speed: f64) {
         self.charge = (self.charge - current * seconds / (NOMINAL_AH * 3_600.0)).clamp(0.0, 1.0);
         self.metres += speed * seconds;
     }
 
-    pub(super) fn pack_frame(&mut self, flow: Flow, status: ChargeStatus) -> Content {
+    pub(crate) fn pack_frame(&mut self, flow: Flow, status: ChargeStatus) -> Content {
         let volts = quantised(flow.voltage, 10.0, 65_534.0) as u16;
         let amperes = quantised(flow.current + self.draws.bell(0.05), 10.0, 32_767.0) as i16;
         let mut data = [0; 8];
@@ -79,7 +79,7 @@ impl Bms {
     }
 
     /// Reads and sends the four cells of one frame, 0 to 23 in the order of the scan.
-    pub(super) fn cell_frame(&mut self, frame: usize, terminal: &[f64; CELLS]) -> Content {
+    pub(crate) fn cell_frame(&mut self, frame: usize, terminal: &[f64; CELLS]) -> Content {
         let mut data = [0; 8];
         for (place, cell) in (4 * frame..4 * frame + 4).enumerate() {
             let volts = terminal[cell] + self.offsets[cell] + self.draws.bell(0.4e-3);
@@ -94,12 +94,12 @@ impl Bms {
     }
 
     /// Eight probes, 0 to 2.
-    pub(super) fn temp_frame(&mut self, frame: usize, celsius: &[f64; MODULES]) -> Content {
+    pub(crate) fn temp_frame(&mut self, frame: usize, celsius: &[f64; MODULES]) -> Content {
         let data = std::array::from_fn(|place| probe_raw(celsius[8 * frame + place] + self.draws.bell(0.2)));
         (TEMPS + frame as u16, data)
     }
 
-    pub(super) fn status_frame(&mut self, speed: f64) -> Content {
+    pub(crate) fn status_frame(&mut self, speed: f64) -> Content {
         let kmh = quantised(speed * 3.6, 10.0, 65_534.0) as u16;
         let kilo_ohms = quantised(5_000.0 + self.draws.bell(20.0), 1.0, 65_534.0) as u16;
         let mut data = [0; 8];
@@ -112,7 +112,7 @@ impl Bms {
     }
 
     /// The extremes of the last scan.
-    pub(super) fn extremes_frame(&self, celsius: &[f64; MODULES]) -> Content {
+    pub(crate) fn extremes_frame(&self, celsius: &[f64; MODULES]) -> Content {
         let mut data = [0xFF; 8];
         if self.warning.is_some() {
             let (mut low, mut high) = (0, 0);

@@ -21,7 +21,7 @@ impl CellNumber {
     }
 
     /// The place in a list of cells, from 0.
-    pub(super) const fn index(self) -> usize {
+    pub(crate) const fn index(self) -> usize {
         self.0 as usize - 1
     }
 }

@@ -33,27 +33,27 @@ const DAY_ENDS_H: f64 = 21.0;
 
 /// `BMS_Pack.ChargeStatus`, after GB/T 32960.3.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum ChargeStatus {
+pub(crate) enum ChargeStatus {
     ChargingParked = 1,
     NotCharging = 3,
 }
 
 /// What the driver looks at before each step.
 #[derive(Clone, Copy)]
-pub(super) struct Dashboard {
+pub(crate) struct Dashboard {
     /// Seconds since the simulation's start.
-    pub(super) elapsed_s: f64,
+    pub(crate) elapsed_s: f64,
     /// Hour of the day, 0 to 24.
-    pub(super) hour: f64,
+    pub(crate) hour: f64,
     /// State of charge as the BMS counts it, 0 to 1.
-    pub(super) charge: f64,
-    pub(super) lowest_cell_v: f64,
-    pub(super) highest_cell_v: f64,
+    pub(crate) charge: f64,
+    pub(crate) lowest_cell_v: f64,
+    pub(crate) highest_cell_v: f64,
 }
 
 /// One step of the day.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub(super) enum Moment {
+pub(crate) enum Moment {
     /// The vehicle is on.
     Awake {
         demand: Demand,
@@ -72,7 +72,7 @@ enum Leg {
 }
 
 /// The driver and the road.
-pub(super) struct Road {
+pub(crate) struct Road {
     draws: Draws,
     leg: Leg,
     /// Metres per second.
@@ -90,7 +90,7 @@ pub(super) struct Road {
 }
 
 impl Road {
-    pub(super) fn new(seed: u64) -> Road {
+    pub(crate) fn new(seed: u64) -> Road {
         let mut draws = Draws::new(seed, Use::Road);
         let leg = Leg::Drive { until_s: draws.between(30.0, 70.0) * 60.0 };
         let auxiliary_w = draws.between(400.0, 1_200.0);
@@ -109,7 +109,7 @@ impl Road {
     }
 
     /// What happens in the next `seconds`.
-    pub(super) fn step(&mut self, seconds: f64, seen: Dashboard) -> Moment {
+    pub(crate) fn step(&mut self, seconds: f64, seen: Dashboard) -> Moment {
         match self.leg {
             Leg::Drive { until_s } => {
                 let over =

@@ -5,20 +5,18 @@
 mod bms;
 mod fault;
 mod pack;
+pub mod protect;
 mod random;
 mod road;
 
 pub use fault::{CellNumber, Fault, FaultError};
 pub use pack::{CELLS, MODULES, NOMINAL_AH};
 
-use crate::channel::Channel;
 use bms::{Bms, CELL_FRAMES, Content, TEMP_FRAMES};
 use pack::{Demand, Pack};
 use road::{Dashboard, Moment, Road};
-use std::io::{self, Write};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use telltale_core::frame::{BusId, CanFrame, CanId, FrameKind};
-use telltale_core::trace::write_candump_log;
 use telltale_wire::time::{MonoTime, WallTime};
 
 /// Microseconds between two frames that leave the BMS together: a little over a frame's time at 500 kbit/s.
@@ -239,56 +237,6 @@ impl Iterator for Simulator {
         self.next += 1;
         Some(self.pending[self.next - 1])
     }
-}
-
-/// What a run has written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Written {
-    /// Frames.
-    pub frames: u64,
-    /// Simulated time.
-    pub simulated: Duration,
-}
-
-/// Why a run ended early.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The options.
-    #[error("cannot simulate")]
-    Options(#[from] OptionsError),
-    /// The output.
-    #[error("cannot write the simulated frames")]
-    Output(#[from] io::Error),
-}
-
-/// Writes the whole simulation as candump text, as fast as it goes or, with `pace`, at that many times real
-/// time. Each frame has a deadline of its own, so a slow reader delays frames and does not stretch the run.
-pub fn run(
-    options: &Options,
-    channel: &Channel,
-    pace: Option<f64>,
-    out: &mut impl Write,
-) -> Result<Written, RunError> {
-    let mut simulator = Simulator::new(options)?;
-    let begun = Instant::now();
-    let (mut frames, mut line) = (0, String::new());
-    for frame in simulator.by_ref() {
-        if let Some(speed) = pace.filter(|speed| *speed > 0.0) {
-            let due = frame.can.at.as_micros() as f64 / 1e6 / speed;
-            let wait =
-                Duration::try_from_secs_f64(due).unwrap_or(Duration::MAX).saturating_sub(begun.elapsed());
-            if !wait.is_zero() {
-                out.flush()?;
-                std::thread::sleep(wait);
-            }
-        }
-        line.clear();
-        write_candump_log(&mut line, &frame.can, channel.as_str(), frame.wall).map_err(io::Error::other)?;
-        out.write_all(line.as_bytes())?;
-        frames += 1;
-    }
-    out.flush()?;
-    Ok(Written { frames, simulated: simulator.elapsed() })
 }
 
 fn check(options: &Options) -> Result<(), OptionsError> {

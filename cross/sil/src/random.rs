@@ -6,29 +6,29 @@ use rand_pcg::Pcg64;
 
 /// What a stream of draws is for.
 #[derive(Clone, Copy)]
-pub(super) enum Use {
+pub(crate) enum Use {
     Cells = 1,
     Road = 2,
     Sensors = 3,
 }
 
 /// One stream of draws.
-pub(super) struct Draws(Pcg64);
+pub(crate) struct Draws(Pcg64);
 
 impl Draws {
-    pub(super) fn new(seed: u64, for_what: Use) -> Draws {
+    pub(crate) fn new(seed: u64, for_what: Use) -> Draws {
         Draws(Pcg64::new(u128::from(seed), for_what as u128))
     }
 
     /// Evenly from `low` to `high`.
-    pub(super) fn between(&mut self, low: f64, high: f64) -> f64 {
+    pub(crate) fn between(&mut self, low: f64, high: f64) -> f64 {
         let unit = (self.0.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64);
         low + (high - low) * unit
     }
 
     /// Bell-shaped with this standard deviation, never beyond 4.9 of them: the sum of eight even draws
     /// (Irwin-Hall), which needs no logarithm, whose last bit differs between C libraries.
-    pub(super) fn bell(&mut self, sigma: f64) -> f64 {
+    pub(crate) fn bell(&mut self, sigma: f64) -> f64 {
         // Eight 16-bit numbers out of two draws: mean 8 * 32767.5, variance 8 * (2^32 - 1) / 12.
         const SIGMA_OF_SUM: f64 = 53_509.5;
         let sixteens = |word: u64| (0..4).map(|k| f64::from((word >> (16 * k)) as u16)).sum::<f64>();

@@ -31,25 +31,25 @@ const OCV: [f64; 21] = [
 
 /// What the vehicle asks of the pack. Positive flows out.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub(super) enum Demand {
+pub(crate) enum Demand {
     Watts(f64),
     Amperes(f64),
 }
 
 /// What flowed in one step.
 #[derive(Clone, Copy, Default, Debug)]
-pub(super) struct Flow {
+pub(crate) struct Flow {
     /// Amperes out of the pack.
-    pub(super) current: f64,
+    pub(crate) current: f64,
     /// Volts at the pack's terminals.
-    pub(super) voltage: f64,
+    pub(crate) voltage: f64,
     /// Watts that warm the cells.
     #[cfg(test)]
-    pub(super) heat: f64,
+    pub(crate) heat: f64,
 }
 
 /// The state of every cell and module.
-pub(super) struct Pack {
+pub(crate) struct Pack {
     charge: [f64; CELLS],
     /// Volts across the RC pair.
     polarisation: [f64; CELLS],
@@ -66,7 +66,7 @@ pub(super) struct Pack {
 impl Pack {
     /// A pack near `charge`, its cells spread as a young pack's are: 1 % in capacity, 3 % in resistance,
     /// 0.3 % in charge.
-    pub(super) fn new(seed: u64, charge: f64, celsius: f64, fault: Fault) -> Pack {
+    pub(crate) fn new(seed: u64, charge: f64, celsius: f64, fault: Fault) -> Pack {
         let mut draws = Draws::new(seed, Use::Cells);
         let mut spread = |mean: f64, sigma: f64| std::array::from_fn(|_| mean + draws.bell(mean * sigma));
         let capacity_as: [f64; CELLS] = spread(NOMINAL_AH * 3_600.0, 0.01);
@@ -92,7 +92,7 @@ impl Pack {
 
     /// Lets `seconds` pass under this demand. `faulty` says whether the fault's onset has come, `awake` whether
     /// the vehicle is on.
-    pub(super) fn step(&mut self, seconds: f64, demand: Demand, faulty: bool, awake: bool) -> Flow {
+    pub(crate) fn step(&mut self, seconds: f64, demand: Demand, faulty: bool, awake: bool) -> Flow {
         let fault = if faulty { self.fault } else { Fault::None };
         let (mut r0, mut r1) = self.resistances();
         if let Fault::HighResistance { cell, factor, .. } = fault {
@@ -150,7 +150,7 @@ impl Pack {
     }
 
     /// Lets the modules give heat to the surroundings.
-    pub(super) fn cool(&mut self, seconds: f64, ambient_celsius: f64) {
+    pub(crate) fn cool(&mut self, seconds: f64, ambient_celsius: f64) {
         let pull = seconds * MODULE_W_PER_K / MODULE_J_PER_K;
         for celsius in &mut self.module_celsius {
             *celsius = (*celsius + pull * ambient_celsius) / (1.0 + pull);
@@ -158,12 +158,12 @@ impl Pack {
     }
 
     /// Volts at each cell's terminals in the last step.
-    pub(super) fn terminal(&self) -> &[f64; CELLS] {
+    pub(crate) fn terminal(&self) -> &[f64; CELLS] {
         &self.terminal
     }
 
     /// Degrees Celsius of each module.
-    pub(super) fn module_celsius(&self) -> &[f64; MODULES] {
+    pub(crate) fn module_celsius(&self) -> &[f64; MODULES] {
         &self.module_celsius
     }
 
