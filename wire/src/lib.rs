@@ -21,6 +21,8 @@ pub mod time;
 pub mod unit;
 
 #[cfg(feature = "alloc")]
+pub mod bus;
+#[cfg(feature = "alloc")]
 pub mod digest;
 #[cfg(feature = "alloc")]
 pub mod envelope;

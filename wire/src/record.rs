@@ -3,6 +3,7 @@
 //! On the wire and in the spool a record is a [`RawRecord`]: a kind number and a postcard body. [`RawRecord::parse`]
 //! gives the [`Record`], or says that the kind is from a newer vehicle; such a record is kept as it is.
 
+use crate::bus::{BusRecord, BusReport};
 use crate::digest::{Digest, ShortDigest};
 use crate::ids::{BootId, Lane, Seq};
 use crate::time::Stamp;
@@ -38,6 +39,8 @@ pub enum Record {
     Status(Status),
     /// Something was lost, and this is the account of it.
     Loss(LossRecord),
+    /// A bus changed its state, or this is what was counted on it.
+    Bus(BusRecord),
 }
 
 /// Why a body was not read as a record.
@@ -85,6 +88,7 @@ impl Record {
             Record::Summary(_) => 3,
             Record::Status(_) => 4,
             Record::Loss(_) => 5,
+            Record::Bus(_) => 8,
         }
     }
 
@@ -93,6 +97,10 @@ impl Record {
     pub const fn lane(&self) -> Lane {
         match self {
             Record::Verdict(_) | Record::Loss(_) => Lane::Critical,
+            Record::Bus(bus) => match bus.report {
+                BusReport::Change(_) => Lane::Critical,
+                BusReport::Statistics(_) => Lane::Status,
+            },
             Record::Boot(_) | Record::Status(_) => Lane::Status,
             Record::Summary(_) => Lane::Summary,
         }
@@ -110,6 +118,7 @@ impl Record {
             Record::Summary(body) => postcard::to_allocvec(body),
             Record::Status(body) => postcard::to_allocvec(body),
             Record::Loss(body) => postcard::to_allocvec(body),
+            Record::Bus(body) => postcard::to_allocvec(body),
         };
         let body = body.map_err(|e| RecordError::Malformed { kind, why: alloc::format!("{e}") })?;
         if body.len() > MAX_BODY {
@@ -134,6 +143,7 @@ impl RawRecord {
             3 => self.body_as().map(Record::Summary),
             4 => self.body_as().map(Record::Status),
             5 => self.body_as().map(Record::Loss),
+            8 => self.body_as().map(Record::Bus),
             kind => Err(RecordError::UnknownKind(kind)),
         }
     }

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use telltale_wire::bridge::*;
+use telltale_wire::bus::*;
 use telltale_wire::digest::{Digest, ShortDigest};
 use telltale_wire::envelope::{self, Message};
 use telltale_wire::ids::{BootId, Lane, Seq, VehicleId};
@@ -113,7 +114,12 @@ const COUNTS: Counts = Counts {
 fn records() -> Vec<Case> {
     // A kind that is missing below does not compile.
     let _listed = |record: Record| match record {
-        Record::Boot(_) | Record::Verdict(_) | Record::Summary(_) | Record::Status(_) | Record::Loss(_) => (),
+        Record::Boot(_)
+        | Record::Verdict(_)
+        | Record::Summary(_)
+        | Record::Status(_)
+        | Record::Loss(_)
+        | Record::Bus(_) => (),
     };
     let boot = BootRecord {
         at: EARLY,
@@ -164,7 +170,61 @@ fn records() -> Vec<Case> {
         ),
         record("loss", Record::Loss(loss(None))),
         record("loss-of-records", Record::Loss(loss(Some(range)))),
+        record("bus-change", Record::Bus(bus(BusReport::Change(bus_change())))),
+        record("bus-statistics", Record::Bus(bus(BusReport::Statistics(bus_statistics())))),
     ]
+}
+
+fn bus(report: BusReport) -> BusRecord {
+    BusRecord { at: AT, bus: "drive".into(), state: BusState::Off, since: EARLY, report }
+}
+
+fn bus_change() -> BusChange {
+    BusChange { before: BusState::Passive, why: "bus-off".into(), suppressed: 300 }
+}
+
+/// Each number tells where it stands.
+fn bus_statistics() -> BusStatistics {
+    BusStatistics {
+        stretch_us: 60_000_000,
+        frames_stretch: 1,
+        frames: 2,
+        remote: 3,
+        short: 4,
+        long: 5,
+        unknown_frames: 6,
+        errors: BusErrors {
+            frames: 7,
+            warning: 8,
+            passive: 9,
+            off: 10,
+            restarted: 11,
+            no_ack: 12,
+            arbitration: 13,
+            protocol: 14,
+            bus: 15,
+            transceiver: 16,
+            rx_overflow: 17,
+            tx_overflow: 18,
+            tx_timeout: 19,
+        },
+        counters: Some(ErrorCounters { tx: 256, rx: 20 }),
+        last_error: Some(LastError { at: AT, what: "no acknowledgement".into() }),
+        restarts_asked: 21,
+        link_losses: 22,
+        interface: Some(InterfaceCounters { received: 23, errors: 24, dropped: 25, overruns: 26 }),
+        checked: 27,
+        suspicious: vec![SuspiciousMessage {
+            message: "TCS11".into(),
+            ok: 28,
+            repeated: 29,
+            wrong_sequence: 30,
+            wrong_checksum: 31,
+        }],
+        unknown: vec![UnknownId { id: 0x1FFF_FFFF, extended: true, count: 32, over: 33 }],
+        missing_total: 34,
+        missing: vec![MissingMessage { message: "MDPS12".into(), silent_ms: Some(35), cycle_ms: None }],
+    }
 }
 
 fn sync() -> Vec<Case> {
@@ -220,6 +280,7 @@ fn boundaries() -> Vec<(&'static str, Vec<Case>)> {
         ("bridge", bridge()),
         ("unit", units()),
         ("verdict-code", verdict_codes()),
+        ("bus-state", variants!(BusState: Unknown Active Warning Passive Off Down Absent)),
         ("lane", variants!(Lane: Critical Status Summary Bulk)),
         ("loss-stage", variants!(LossStage: Receive Channel SpoolCap SpoolCorrupt SpoolWrite Refused)),
         (

@@ -81,7 +81,7 @@ fn run(
     std::iter::from_fn(|| pipeline.poll_record())
         .filter_map(|record| match record {
             Record::Verdict(event) => Some(event),
-            Record::Boot(_) | Record::Summary(_) | Record::Status(_) | Record::Loss(_) => None,
+            _ => None,
         })
         .collect()
 }
