@@ -5,12 +5,15 @@
 //! The way up, one room an arrow:
 //! `CanFrame -> Sample -> Window -> FeatureVector -> Score -> Verdict -> Record -> Batch`.
 
+pub mod bus;
 pub mod catalog;
 pub mod clock;
 pub mod dbc;
 pub mod document;
+pub mod e2e;
 pub mod feature;
 pub mod frame;
+pub mod jitter;
 pub mod model;
 pub mod pipeline;
 pub mod rules;

@@ -5,6 +5,7 @@
 //! server's wish), which nothing cuts short. One request is under way at a time; what is not acknowledged stays in
 //! the spool and is sent again, so an exchange may fail at any point.
 
+use crate::jitter::{Backoff, Dice};
 use crate::spool::BatchLimits;
 use std::time::Duration;
 use telltale_wire::ids::{BootId, Lane, Seq, VehicleId};
@@ -119,7 +120,7 @@ pub struct Uplink {
     next_news: MonoTime,
     failures: u32,
     discards: u32,
-    dice: u64,
+    dice: Dice,
     desired_state: u64,
     stats: UplinkStats,
 }
@@ -137,7 +138,7 @@ impl Uplink {
             next_news: MonoTime(0),
             failures: 0,
             discards: 0,
-            dice: seed,
+            dice: Dice::new(seed),
             desired_state: 0,
             stats: UplinkStats::default(),
         }
@@ -307,19 +308,10 @@ impl Uplink {
 
     /// Exponential backoff with full jitter, never shorter than the server's wish.
     fn back_off(&mut self, now: MonoTime, wish: Duration) {
-        let doubled = self.config.backoff_first.saturating_mul(1 << self.failures.min(20));
-        let range = doubled.min(self.config.backoff_max);
+        let (first, max) = (self.config.backoff_first, self.config.backoff_max);
+        let wait = Backoff { first, max, min: MIN_BACKOFF }.wait(self.failures, &mut self.dice);
         self.failures = self.failures.saturating_add(1);
-        let jittered = range.mul_f64(self.roll());
-        self.state = State::Held { until: now.plus(jittered.max(MIN_BACKOFF).max(wish)) };
-    }
-
-    /// From 0 to 1 (splitmix64).
-    fn roll(&mut self) -> f64 {
-        self.dice = self.dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.dice ^ (self.dice >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+        self.state = State::Held { until: now.plus(wait.max(wish)) };
     }
 
     fn take_sent(&mut self) -> Vec<Sent> {
