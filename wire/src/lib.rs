@@ -21,6 +21,8 @@ pub mod time;
 pub mod unit;
 
 #[cfg(feature = "alloc")]
+pub mod bits;
+#[cfg(feature = "alloc")]
 pub mod bus;
 #[cfg(feature = "alloc")]
 pub mod digest;
@@ -28,6 +30,10 @@ pub mod digest;
 pub mod envelope;
 #[cfg(feature = "alloc")]
 pub mod record;
+#[cfg(feature = "alloc")]
+pub mod signals;
+#[cfg(feature = "alloc")]
+pub mod sketch;
 #[cfg(feature = "alloc")]
 pub mod sync;
 

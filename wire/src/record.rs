@@ -6,6 +6,7 @@
 use crate::bus::{BusRecord, BusReport};
 use crate::digest::{Digest, ShortDigest};
 use crate::ids::{BootId, Lane, Seq};
+use crate::signals::SignalRecord;
 use crate::time::Stamp;
 use crate::unit::Unit;
 use alloc::string::String;
@@ -41,6 +42,8 @@ pub enum Record {
     Loss(LossRecord),
     /// A bus changed its state, or this is what was counted on it.
     Bus(BusRecord),
+    /// What signals, scores and buses looked like, or what they are called.
+    Signals(SignalRecord),
 }
 
 /// Why a body was not read as a record.
@@ -89,6 +92,7 @@ impl Record {
             Record::Status(_) => 4,
             Record::Loss(_) => 5,
             Record::Bus(_) => 8,
+            Record::Signals(_) => 6,
         }
     }
 
@@ -101,8 +105,9 @@ impl Record {
                 BusReport::Change(_) => Lane::Critical,
                 BusReport::Statistics(_) => Lane::Status,
             },
-            Record::Boot(_) | Record::Status(_) => Lane::Status,
-            Record::Summary(_) => Lane::Summary,
+            // Without its directory a statistic has no name: it goes with what is dropped late.
+            Record::Boot(_) | Record::Status(_) | Record::Signals(SignalRecord::Directory(_)) => Lane::Status,
+            Record::Summary(_) | Record::Signals(SignalRecord::Statistics(_)) => Lane::Summary,
         }
     }
 
@@ -119,6 +124,7 @@ impl Record {
             Record::Status(body) => postcard::to_allocvec(body),
             Record::Loss(body) => postcard::to_allocvec(body),
             Record::Bus(body) => postcard::to_allocvec(body),
+            Record::Signals(body) => postcard::to_allocvec(body),
         };
         let body = body.map_err(|e| RecordError::Malformed { kind, why: alloc::format!("{e}") })?;
         if body.len() > MAX_BODY {
@@ -144,6 +150,7 @@ impl RawRecord {
             4 => self.body_as().map(Record::Status),
             5 => self.body_as().map(Record::Loss),
             8 => self.body_as().map(Record::Bus),
+            6 => self.body_as().map(Record::Signals),
             kind => Err(RecordError::UnknownKind(kind)),
         }
     }

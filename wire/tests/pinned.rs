@@ -18,6 +18,8 @@ use telltale_wire::digest::{Digest, ShortDigest};
 use telltale_wire::envelope::{self, Message};
 use telltale_wire::ids::{BootId, Lane, Seq, VehicleId};
 use telltale_wire::record::*;
+use telltale_wire::signals::*;
+use telltale_wire::sketch::{self, Sketch};
 use telltale_wire::sync::*;
 use telltale_wire::time::{MonoTime, Stamp, WallTime};
 use telltale_wire::unit::Unit;
@@ -120,6 +122,7 @@ fn records() -> Vec<Case> {
         | Record::Status(_)
         | Record::Loss(_)
         | Record::Bus(_) => (),
+        Record::Signals(SignalRecord::Directory(_) | SignalRecord::Statistics(_)) => (),
     };
     let boot = BootRecord {
         at: EARLY,
@@ -172,6 +175,8 @@ fn records() -> Vec<Case> {
         record("loss-of-records", Record::Loss(loss(Some(range)))),
         record("bus-change", Record::Bus(bus(BusReport::Change(bus_change())))),
         record("bus-statistics", Record::Bus(bus(BusReport::Statistics(bus_statistics())))),
+        record("signals-directory", Record::Signals(SignalRecord::Directory(directory()))),
+        record("signals-statistics", Record::Signals(SignalRecord::Statistics(statistics()))),
     ]
 }
 
@@ -224,6 +229,74 @@ fn bus_statistics() -> BusStatistics {
         unknown: vec![UnknownId { id: 0x1FFF_FFFF, extended: true, count: 32, over: 33 }],
         missing_total: 34,
         missing: vec![MissingMessage { message: "MDPS12".into(), silent_ms: Some(35), cycle_ms: None }],
+    }
+}
+
+fn directory() -> Directory {
+    let series = |name: &str, kind, unit, cycle_ms| SeriesName { name: name.into(), kind, unit, cycle_ms };
+    Directory {
+        at: AT,
+        id: model().digest,
+        total: 3,
+        first: 0,
+        series: Names(vec![
+            series("Vehicle.Cell1.Voltage", SeriesKind::Signal, Unit::Volt, 0),
+            series("Vehicle.Cell2.Voltage", SeriesKind::Signal, Unit::Volt, 1_000),
+            series("cell-fault", SeriesKind::Score, Unit::None, 0),
+        ]),
+        buses: vec![BusName { name: "bms".into(), bitrate: 500_000, data_bitrate: 2_000_000 }],
+        checks: vec![CheckName { name: "sum of cells".into(), unit: Unit::Volt, tolerance: 2.5 }],
+        regimes: vec!["charge".into()],
+    }
+}
+
+fn statistics() -> Statistics {
+    let cell = |min: i64, coarseness, counts: [u64; 3]| {
+        let lowest = sketch::coarser(sketch::key(min as f64 / 1e3), coarseness);
+        let buckets = (0..3).map(|n| (lowest + n, counts[n as usize])).collect();
+        let sketch = Sketch::new(coarseness, buckets).unwrap();
+        let values = Values { decimals: 3, min, max: min + 9, last: min + 7, mean: min + 4, sketch };
+        Series { samples: 6, absent: [0; 7], longest_gap: 9, values: Some(values), ..Series::unheard(60) }
+    };
+    let faulty = Series {
+        out_of_range: 4,
+        sensor_fault: 2,
+        absent: [0, 0, 1, 4, 5, 0, 0],
+        ..cell(-40, 0, [1, 9, 40])
+    };
+    let quality = Quality {
+        signal_steps: 180,
+        valued_steps: 110,
+        expected: 60,
+        received: 6,
+        samples: 18,
+        plausible: 12,
+        checks: vec![CheckStatistics { compared: 60, violated: 1, worst: 0.75 }],
+        regimes: vec![40],
+        other_regime: 19,
+        unknown_regime: 1,
+        oldest_ms: 9_000,
+        judged_after_ms: Some(300),
+    };
+    let bus = BusLoad {
+        frames: 600,
+        nominal_bits: 67_000,
+        worst_bits: 81_000,
+        nominal_load: 2,
+        nominal_peak: 300,
+        worst_load: 3,
+        worst_peak: 400,
+        longest_silence: 1,
+    };
+    let series = vec![cell(3_712, 0, [10, 20, 30]), Series::unheard(60), faulty, cell(3_690, 2, [1, 2, 57])];
+    Statistics {
+        from: EARLY,
+        to: AT,
+        directory: model().digest,
+        step_ms: 1_000,
+        buses: vec![bus],
+        quality: Some(quality),
+        series: SeriesRun { steps: 60, first: 0, series },
     }
 }
 
@@ -289,6 +362,7 @@ fn boundaries() -> Vec<(&'static str, Vec<Case>)> {
                 WarmingUp NotReceived Stale OutOfRange SensorFault ModelFailed OutsideTrainingRegime),
         ),
         ("refusal-code", variants!(RefusalCode: Malformed NotThisVehicle TooLarge Unavailable NewerProtocol)),
+        ("series-kind", variants!(SeriesKind: Signal Score)),
         ("bridge-kind", variants!(BridgeKind: Classic Fd Remote Error)),
     ]
 }

@@ -241,7 +241,7 @@ impl Intake<'_> {
                 *total = total.saturating_add(loss.count);
                 Ok(())
             }
-            Record::Boot(_) | Record::Status(_) | Record::Bus(_) => Ok(()),
+            Record::Boot(_) | Record::Status(_) | Record::Bus(_) | Record::Signals(_) => Ok(()),
         }
     }
 
