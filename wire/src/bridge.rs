@@ -1,51 +1,63 @@
-//! The bridge link: CAN frames from a microcontroller over a serial line, to be read after any garbage.
+//! The bridge link: CAN frames and sampled sensors from a microcontroller over a serial line or SPI, to be read after
+//! any garbage.
 //!
-//! A message is `COBS(postcard(LinkMessage), CRC-32C little-endian) 0x00`. The zero stands nowhere else, so a reader
-//! that comes late, or that heard noise, is in step again behind the next zero. CRC-32C (iSCSI) tells every error
-//! of up to five bits apart at this length (P. Koopman, "32-Bit Cyclic Redundancy Codes for Internet
-//! Applications", 2002).
+//! A message is `COBS(postcard(message), CRC-32C little-endian) 0x00`. The zero stands nowhere else, so a reader that
+//! comes late, or that heard noise, is in step again behind the next zero ([`LineReader`]).
 //!
-//! The sender numbers every CAN frame that it hears, also those that it must drop: a gap of numbers that no
-//! [`LossReport`] explains was lost on the line. Its clock is a `u32` of microseconds that wraps after 71.6 minutes;
-//! a [`Hello`] each second lets a reader follow the wraps.
+//! The microcontroller numbers every frame that passes its acceptance filters, also those that it must drop. Nothing
+//! is sent twice to the same agent and nothing is repeated on request: what the line spoils is a gap of numbers, and
+//! a [`Beat`] each second names the numbers in full, so that every loss is counted, whatever was lost beside it.
+//!
+//! ```text
+//! bridge                                   agent
+//!   Hello each second          ──────►                      "I am here, this is my version"
+//!                              ◄──────     Open             "so am I; this many frames may be under way"
+//!   Beat, then what was kept   ──────►                      the ring, from the first frame not yet taken
+//!   Frames, Loss, Beat         ──────►
+//!                              ◄──────     Grant, Filters   "taken up to here", which moves the window on
+//! ```
+//!
+//! Times are microseconds of the sender's clock, which wraps after 71.6 minutes; numbers wrap at 65,536. Both are
+//! unwrapped by the nearest to the latest ([`unwrap_time`], [`unwrap_number`]); a [`Beat`] has them unwrapped.
 
-use core::fmt;
-use crc::{CRC_32_ISCSI, Crc, Table};
+mod agent;
+mod batch;
+mod framing;
+
+pub use agent::{AgentMessage, Filter, FilterPart, FilterSet, FiltersPerPart, Grant, MAX_FILTERS, Open};
+pub use batch::{FrameBatch, Frames, HeardFrame, MAX_CHANNEL, MAX_PACKED, SENSOR_CHANNEL};
+pub use framing::{AgentReader, LineReader, LinkError, LinkReader, MAX_ENCODED, MAX_MESSAGE, OnLine};
+
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
-/// The version of this link that a [`Hello`] names.
-pub const LINK_VERSION: u16 = 1;
+/// The version of this link that a [`Hello`] and an [`Open`] name. Version 1 knew neither agent nor batches.
+pub const LINK_VERSION: u16 = 2;
 
-/// The longest message before COBS, CRC included. Today's longest has 83 bytes; the rest is for appended fields.
-pub const MAX_MESSAGE: usize = 96;
-
-/// The longest message on the line: COBS adds one byte below 254, then comes the zero.
-pub const MAX_ENCODED: usize = MAX_MESSAGE + 2;
-
-const CRC_LEN: usize = 4;
-const CRC: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISCSI);
-
-/// What goes over the line. Append only.
+/// What the microcontroller says. Append only.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum LinkMessage {
-    /// The sender is there.
+    /// The sender is there and looks for an agent.
     Hello(Hello),
-    /// A CAN frame.
+    /// One CAN frame: how a controller that hangs on a serial line reports it.
     Frame(BridgeFrame),
-    /// Frames were dropped because the line was busy.
+    /// Frames were dropped because the agent or the line was away or busy.
     Loss(LossReport),
+    /// Frames that follow one another.
+    Frames(FrameBatch),
+    /// The state of the sender in full.
+    Beat(Beat),
 }
 
-/// The sender is there: sent at the start and once a second.
+/// The sender is there: sent each second while no agent has opened the link.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Hello {
     /// [`LINK_VERSION`] of the sender.
     pub version: u16,
-    /// Differs from start to start, so that a restart is not taken for a gap.
+    /// Differs from start to start, unless frames and numbers survived it.
     #[serde(with = "postcard::fixint::le")]
     pub boot: u32,
-    /// The number that the next CAN frame will get.
+    /// The number that the next frame will get, wrapping.
     #[serde(with = "postcard::fixint::le")]
     pub next_seq: u16,
     /// The sender's clock, in microseconds, wrapping.
@@ -92,252 +104,102 @@ pub enum BridgeKind {
     Error,
 }
 
-/// Frames that were heard and dropped because the line was busy: the numbers `first_seq` and on.
+/// Frames that were heard and dropped: the numbers `first_seq` and on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct LossReport {
-    /// The number of the first one.
+    /// The number of the first one, wrapping.
     #[serde(with = "postcard::fixint::le")]
     pub first_seq: u16,
-    /// When the first one was heard, on the sender's wrapping clock of microseconds.
+    /// When the loss was noticed, on the sender's wrapping clock of microseconds.
     #[serde(with = "postcard::fixint::le")]
     pub at_us: u32,
     /// How many; more than 65,535 where the numbers went round.
     pub count: u32,
 }
 
-/// Why bytes between two zeros were no message.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum LinkError {
-    /// Longer than [`MAX_ENCODED`]: noise, or another protocol.
-    TooLong,
-    /// Not COBS, or too short for a CRC.
-    NotFramed,
-    /// The CRC does not match.
-    CrcMismatch,
-    /// The CRC matches, but this side does not know such a message.
-    UnknownMessage,
-    /// A frame that no CAN bus carries: an identifier or a payload beyond its format.
-    NotAFrame,
+/// The state of the sender in full: sent when a session opens, each second, and when the window is used up. Totals
+/// count since the sender's numbers began.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Beat {
+    /// The session that the agent opened.
+    #[serde(with = "postcard::fixint::le")]
+    pub session: u32,
+    /// As in [`Hello`].
+    #[serde(with = "postcard::fixint::le")]
+    pub boot: u32,
+    /// How often the sender restarted without losing its numbers and the frames it kept.
+    pub restarts: u32,
+    /// The sender's clock, in microseconds, not wrapped.
+    pub clock_us: u64,
+    /// The number that the next frame will get: how many passed the filters.
+    pub next: u64,
+    /// The number that will be sent next. All below it went before this message, or were dropped.
+    pub sent: u64,
+    /// Frames that were dropped because the ring was full.
+    pub dropped: u64,
+    /// Frames that the acceptance filters held back. They have no number.
+    pub filtered: u64,
+    /// Frames that the controllers lost before they could be read, as far as those count them.
+    pub overruns: u64,
+    /// Messages of the agent that could not be read.
+    pub refused: u32,
+    /// [`FilterSet::digest`] of the filters in force; zero while everything passes.
+    #[serde(with = "postcard::fixint::le")]
+    pub filters: u32,
+    /// Bytes of stack that were never used since the start; zero where that is not measured.
+    pub stack_unused: u32,
 }
 
-impl fmt::Display for LinkError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::TooLong => "no zero within the longest message: noise, or another protocol on this line",
-            Self::NotFramed => "not framed as a bridge message: cut, or noise",
-            Self::CrcMismatch => "the CRC does not match: bytes were changed on the line",
-            Self::UnknownMessage => "a message this side does not know: the bridge's firmware is newer",
-            Self::NotAFrame => {
-                "an identifier or a payload that no CAN frame has: the bridge's firmware is wrong"
-            }
-        })
+impl BridgeId {
+    /// Whether it fits its format.
+    #[must_use]
+    pub const fn is_possible(self) -> bool {
+        match self {
+            BridgeId::Standard(id) => id <= 0x7FF,
+            BridgeId::Extended(id) => id <= 0x1FFF_FFFF,
+        }
     }
 }
 
-impl core::error::Error for LinkError {}
-
-impl BridgeFrame {
-    /// Whether a CAN bus can carry it (ISO 11898-1: identifiers of 11 or 29 bits, 8 or 64 bytes).
-    fn is_possible(&self) -> bool {
-        let id = match self.id {
-            BridgeId::Standard(id) => id <= 0x7FF,
-            BridgeId::Extended(id) => id <= 0x1FFF_FFFF,
-        };
-        let limit = match self.kind {
+impl BridgeKind {
+    /// The longest payload (ISO 11898-1).
+    #[must_use]
+    pub const fn max_len(self) -> usize {
+        match self {
             BridgeKind::Classic | BridgeKind::Error => 8,
             BridgeKind::Fd => 64,
             BridgeKind::Remote => 0,
-        };
-        id && self.data.len() <= limit
-    }
-}
-
-impl LinkMessage {
-    /// Writes the message as it goes over the line, the zero included; gives its length.
-    #[must_use]
-    pub fn encode(&self, line: &mut [u8; MAX_ENCODED]) -> usize {
-        let mut message = [0; MAX_MESSAGE];
-        // Every message fits: `the_longest_message_fits` holds the bound.
-        let len =
-            postcard::to_slice(self, &mut message[..MAX_MESSAGE - CRC_LEN]).map_or(0, |body| body.len());
-        let crc = CRC.checksum(&message[..len]);
-        message[len..len + CRC_LEN].copy_from_slice(&crc.to_le_bytes());
-        let encoded = cobs::encode(&message[..len + CRC_LEN], line);
-        line[encoded] = 0;
-        encoded + 1
-    }
-
-    /// Reads what stood between two zeros; the bytes are used up.
-    fn decode(framed: &mut [u8]) -> Result<LinkMessage, LinkError> {
-        let len = cobs::decode_in_place(framed).map_err(|_| LinkError::NotFramed)?;
-        let message = framed.get(..len).ok_or(LinkError::NotFramed)?;
-        let (body, crc) = message.split_last_chunk::<CRC_LEN>().ok_or(LinkError::NotFramed)?;
-        if CRC.checksum(body) != u32::from_le_bytes(*crc) {
-            return Err(LinkError::CrcMismatch);
-        }
-        let (message, _appended) = postcard::take_from_bytes(body).map_err(|_| LinkError::UnknownMessage)?;
-        match message {
-            LinkMessage::Frame(frame) if !frame.is_possible() => Err(LinkError::NotAFrame),
-            message => Ok(message),
         }
     }
 }
 
-/// Takes bytes from the line one by one and gives messages. It holds one message and nothing more.
-#[derive(Clone, Debug)]
-pub struct LinkReader {
-    buffer: [u8; MAX_ENCODED],
-    len: usize,
-    overrun: bool,
+/// The time whose low 32 bits are these and that lies nearest to `latest`, both in microseconds.
+#[must_use]
+pub const fn unwrap_time(latest: u64, low: u32) -> u64 {
+    let ahead = low.wrapping_sub(latest as u32) as i32;
+    // Before the clock's zero lies only what was stamped there: the sum cannot be below it.
+    latest.saturating_add_signed(ahead as i64)
 }
 
-impl LinkReader {
-    /// A reader that has heard nothing yet.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { buffer: [0; MAX_ENCODED], len: 0, overrun: false }
-    }
-
-    /// Takes the next byte. A zero ends a message, or the noise that stood in its place; zeros in a row are idle.
-    pub fn push(&mut self, byte: u8) -> Option<Result<LinkMessage, LinkError>> {
-        if byte != 0 {
-            match self.buffer.get_mut(self.len) {
-                Some(place) => {
-                    *place = byte;
-                    self.len += 1;
-                }
-                None => self.overrun = true,
-            }
-            return None;
-        }
-        let (len, overrun) = (self.len, self.overrun);
-        (self.len, self.overrun) = (0, false);
-        match (overrun, len) {
-            (true, _) => Some(Err(LinkError::TooLong)),
-            (false, 0) => None,
-            (false, len) => Some(LinkMessage::decode(&mut self.buffer[..len])),
-        }
-    }
-}
-
-impl Default for LinkReader {
-    fn default() -> Self {
-        Self::new()
-    }
+/// The number whose low 16 bits are these and that lies nearest to `expected`.
+#[must_use]
+pub const fn unwrap_number(expected: u64, low: u16) -> u64 {
+    let ahead = low.wrapping_sub(expected as u16) as i16;
+    expected.saturating_add_signed(ahead as i64)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    type Read = std::vec::Vec<Result<LinkMessage, LinkError>>;
-    extern crate std;
-
-    fn frame(len: usize) -> LinkMessage {
-        let payload: [u8; 64] = core::array::from_fn(|i| (i % 5) as u8);
-        let kind = if len > 8 { BridgeKind::Fd } else { BridgeKind::Classic };
-        LinkMessage::Frame(BridgeFrame {
-            seq: 0x0100,
-            at_us: 0xFFFF_0000,
-            id: BridgeId::Extended(0x1FFF_FFFF),
-            kind,
-            data: Vec::from_slice(&payload[..len]).unwrap(),
-        })
-    }
-
-    fn samples() -> [LinkMessage; 5] {
-        let hello = Hello { version: LINK_VERSION, boot: 0, next_seq: u16::MAX, at_us: u32::MAX };
-        let loss = LossReport { first_seq: 0, at_us: 0, count: u32::MAX };
-        [LinkMessage::Hello(hello), LinkMessage::Loss(loss), frame(0), frame(8), frame(64)]
-    }
-
-    fn encode(message: &LinkMessage) -> std::vec::Vec<u8> {
-        let mut line = [0; MAX_ENCODED];
-        let len = message.encode(&mut line);
-        line[..len].to_vec()
-    }
-
-    fn read(bytes: &[u8]) -> Read {
-        let mut reader = LinkReader::new();
-        bytes.iter().filter_map(|byte| reader.push(*byte)).collect()
-    }
-
     #[test]
-    fn what_was_sent_is_read() {
-        let line: std::vec::Vec<u8> = samples().iter().flat_map(encode).collect();
-        assert_eq!(read(&line), samples().map(Ok));
-    }
-
-    #[test]
-    fn the_longest_message_fits() {
-        let longest = encode(&frame(64)).len();
-        assert_eq!(longest, 83 + 2);
-        assert!(samples().iter().all(|message| (8..=longest).contains(&encode(message).len())));
-    }
-
-    #[test]
-    fn every_flipped_bit_is_refused() {
-        for message in samples() {
-            let line = encode(&message);
-            // The closing zero is left out: flipped, it joins two messages, which the test below covers.
-            for bit in 0..(line.len() - 1) * 8 {
-                let mut flipped = line.clone();
-                flipped[bit / 8] ^= 1 << (bit % 8);
-                assert!(read(&flipped).iter().all(Result::is_err), "bit {bit} of {message:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn two_messages_that_run_together_are_refused_and_the_third_is_read() {
-        let mut line = encode(&frame(8));
-        line.pop();
-        line.extend(encode(&frame(8)));
-        line.extend(encode(&frame(3)));
-        let got = read(&line);
-        assert!(got.len() == 2 && got[0].is_err(), "{got:?}");
-        assert_eq!(got[1], Ok(frame(3)));
-    }
-
-    #[test]
-    fn after_garbage_one_message_is_lost_at_most() {
-        // xorshift32: repeatable noise, of every length around the buffer's.
-        let mut state = 0x9E37_79B9_u32;
-        for len in 0..400 {
-            let mut line = std::vec::Vec::new();
-            for _ in 0..len {
-                state ^= state << 13;
-                state ^= state >> 17;
-                state ^= state << 5;
-                line.push(state as u8);
-            }
-            line.extend(encode(&frame(8)));
-            line.extend(encode(&frame(64)));
-            let got = read(&line);
-            assert_eq!(got.last(), Some(&Ok(frame(64))), "{len} bytes of noise");
-            let believed = got.iter().filter_map(|read| read.as_ref().ok());
-            assert!(believed.into_iter().all(|message| *message == frame(8) || *message == frame(64)));
-        }
-    }
-
-    #[test]
-    fn noise_without_end_is_held_in_one_buffer_and_told() {
-        let mut line = std::vec![1; 10_000];
-        line.push(0);
-        assert_eq!(read(&line), [Err(LinkError::TooLong)]);
-    }
-
-    #[test]
-    fn frames_that_no_bus_carries_are_refused() {
-        let LinkMessage::Frame(good) = frame(8) else { unreachable!() };
-        let bad = [
-            BridgeFrame { id: BridgeId::Standard(0x800), ..good.clone() },
-            BridgeFrame { id: BridgeId::Extended(0x2000_0000), ..good.clone() },
-            BridgeFrame { kind: BridgeKind::Remote, ..good.clone() },
-            BridgeFrame { data: Vec::from_slice(&[0; 9]).unwrap(), ..good },
-        ];
-        for frame in bad {
-            assert_eq!(read(&encode(&LinkMessage::Frame(frame))), [Err(LinkError::NotAFrame)]);
-        }
+    fn times_and_numbers_are_the_nearest_to_the_latest() {
+        let wrap = 1 << 32;
+        assert_eq!(unwrap_time(wrap - 5, 3), wrap + 3);
+        assert_eq!(unwrap_time(wrap + 3, u32::MAX), wrap - 1);
+        assert_eq!(unwrap_time(7 * wrap, 1_000_000), 7 * wrap + 1_000_000);
+        assert_eq!(unwrap_number(65_530, 2), 65_538);
+        assert_eq!(unwrap_number(65_538, 65_530), 65_530);
+        assert_eq!(unwrap_number(0, u16::MAX), 0, "nothing lies before the first");
     }
 }
