@@ -1,21 +1,25 @@
 //! Composes the agent: the capture thread, the store's thread, and the asynchronous half with uplink and signals.
 
 use crate::config::{Config, SourceConfig, UplinkSettings};
+use crate::control::ControlSocket;
+use crate::desk::Desk;
 use crate::drive::drive;
 use crate::files::SpoolDirectory;
 use crate::load;
+use crate::mailbox::{Mailbox, mailbox};
 use crate::memory;
+use crate::observe::{Observer, Seen};
 use crate::source::{LogSource, SocketCanOptions, SocketCanSource, Source, SourceError, boot_time};
 use crate::state;
 use crate::store::{Clock, Store, StoreEnded, StoreHandle};
 use crate::tls::{self, Credentials};
-use crate::uplink::{self, LineConfig, Until};
+use crate::uplink::{self, LineConfig, Until, UplinkView};
 use anyhow::Context as _;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use telltale_core::catalog::Catalog;
 use telltale_core::frame::BusId;
 use telltale_core::pipeline::{Pipeline, PipelineConfig};
@@ -111,13 +115,36 @@ async fn serve(
     let mut interrupt = signal(SignalKind::interrupt())?;
     let totals = Arc::new(Mutex::new(Counts::default()));
     let stop = Arc::new(AtomicBool::new(false));
-    let mut capture =
-        start_capture(config, catalog, pipeline, store.clone(), Arc::clone(&stop), Arc::clone(&totals))?;
+    let (post, mailbox) = mailbox();
+    let (uplink_view, uplink_seen) = watch::channel(UplinkView::default());
+    let desk = Desk {
+        observer: Observer {
+            vehicle: config.vehicle.to_string(),
+            boot,
+            started: Instant::now(),
+            spool_dir: config.spool.dir.clone(),
+            uplink_url: config.uplink.as_ref().map(|settings| settings.url.clone()),
+            clock: Arc::clone(&clock),
+            post,
+            store: store.clone(),
+            uplink: uplink_seen,
+            seen: Seen::nothing(Arc::clone(pipeline.outline())),
+        },
+    };
+    open_control(config, desk);
+    let capture =
+        Capture { store: store.clone(), stop: Arc::clone(&stop), totals: Arc::clone(&totals), mailbox };
+    let mut capture = capture.start(config, catalog, pipeline)?;
 
     let (hang_up, hung_up) = watch::channel(false);
     let line = config.uplink.as_ref().map(|settings| line(config, settings, boot));
+    let uplink_view = Arc::new(uplink_view);
     let mut syncing = line.clone().map(|line| {
-        tokio::spawn(uplink::run(line, store.clone(), Arc::clone(&clock), Until::Shutdown, hung_up.clone()))
+        let (store, clock, view) = (store.clone(), Arc::clone(&clock), Arc::clone(&uplink_view));
+        let hung_up = hung_up.clone();
+        tokio::spawn(
+            async move { uplink::run_in_view(line, store, clock, Until::Shutdown, hung_up, &view).await },
+        )
     });
     tokio::spawn(report_status(config.status_period(), store.clone(), Arc::clone(&clock), totals));
 
@@ -144,7 +171,7 @@ async fn serve(
     if let Some(line) = line {
         log::info!("the log has ended; syncing what is left");
         let (_keep, never) = watch::channel(false);
-        let drained = uplink::run(line, store, clock, Until::Drained, never);
+        let drained = uplink::run_in_view(line, store, clock, Until::Drained, never, &uplink_view);
         tokio::select! {
             stats = drained => { stats?; }
             _ = terminate.recv() => log::info!("stopping before everything was synced: a signal asked for it"),
@@ -154,38 +181,62 @@ async fn serve(
     Ok(())
 }
 
-/// Starts the capture thread; the receiver learns how it ended.
-fn start_capture(
-    config: &Config,
-    catalog: Catalog,
-    mut pipeline: Pipeline,
+/// Opens the control socket. An agent that can't be asked goes on judging.
+fn open_control(config: &Config, desk: Desk) {
+    let Some(path) = config.control_socket() else { return };
+    match ControlSocket::bind(&path) {
+        Ok(socket) => {
+            log::info!("control socket {}", path.display());
+            tokio::spawn(socket.serve(desk));
+        }
+        Err(error) => log::warn!("{:#}; the agent runs without one", anyhow::Error::new(error)),
+    }
+}
+
+/// The capture thread's ties to the others.
+struct Capture {
     store: StoreHandle,
     stop: Arc<AtomicBool>,
     totals: Arc<Mutex<Counts>>,
-) -> anyhow::Result<oneshot::Receiver<anyhow::Result<()>>> {
-    let can_wait = matches!(config.source, SourceConfig::Log { .. });
-    let mut source = open_source(&config.source, catalog)?;
-    let (done, ended) = oneshot::channel();
-    let body = move || {
-        let mut stored = Ok(());
-        let driven = drive(source.as_mut(), &mut pipeline, &stop, |pipeline, record| {
-            *totals.lock().unwrap_or_else(PoisonError::into_inner) = *pipeline.totals();
-            announce(&record);
-            if can_wait {
-                stored = store.append_waiting(record);
-                if stored.is_err() {
-                    stop.store(true, Ordering::Relaxed);
+    mailbox: Mailbox,
+}
+
+impl Capture {
+    /// Starts the capture thread; the receiver learns how it ended.
+    fn start(
+        self,
+        config: &Config,
+        catalog: Catalog,
+        mut pipeline: Pipeline,
+    ) -> anyhow::Result<oneshot::Receiver<anyhow::Result<()>>> {
+        let Capture { store, stop, totals, mailbox } = self;
+        let can_wait = matches!(config.source, SourceConfig::Log { .. });
+        let mut source = open_source(&config.source, catalog)?;
+        let (done, ended) = oneshot::channel();
+        let body = move || {
+            let mut stored = Ok(());
+            let driven = drive(source.as_mut(), &mut pipeline, &stop, &mailbox, |pipeline, record| {
+                *totals.lock().unwrap_or_else(PoisonError::into_inner) = *pipeline.totals();
+                announce(&record);
+                if can_wait {
+                    stored = store.append_waiting(record);
+                    if stored.is_err() {
+                        stop.store(true, Ordering::Relaxed);
+                    }
+                } else {
+                    store.append(now(), record);
                 }
-            } else {
-                store.append(now(), record);
-            }
-        });
-        source.report().notes.iter().for_each(|note| log::warn!("{note}"));
-        // Nobody listens any more after a signal.
-        let _ = done.send(finished(driven, stored));
-    };
-    thread::Builder::new().name("capture".into()).spawn(body).context("can't start the capture thread")?;
-    Ok(ended)
+            });
+            source.report().notes.iter().for_each(|note| log::warn!("{note}"));
+            // Nobody listens any more after a signal.
+            let _ = done.send(finished(driven, stored));
+        };
+        thread::Builder::new()
+            .name("capture".into())
+            .spawn(body)
+            .context("can't start the capture thread")?;
+        Ok(ended)
+    }
 }
 
 fn finished(driven: Result<(), SourceError>, stored: Result<(), StoreEnded>) -> anyhow::Result<()> {

@@ -35,6 +35,8 @@ struct Cli {
 enum Command {
     /// Run the agent: read a bus or a log, judge, keep records durable, sync them to the cloud
     Run(command::run::Args),
+    /// Ask the running agent what it holds: buses, signals, verdicts, spool, uplink
+    Status(command::status::Args),
     /// Replay recordings and report what was decoded and judged
     Replay(command::replay::Args),
     /// Check DBC files
@@ -79,6 +81,7 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Run(args) => command::run::main(&args),
+        Command::Status(args) => command::status::main(&args),
         Command::Replay(args) => command::replay::main(&args),
         Command::Dbc(command) => command::dbc::main(&command),
         Command::Catalog(command) => command::catalog::main(&command),

@@ -1,5 +1,6 @@
 //! The agent's configuration file.
 
+use crate::control;
 use crate::load;
 use crate::source::Pace;
 use anyhow::Context as _;
@@ -36,6 +37,9 @@ pub struct Config {
     pub spool: SpoolSettings,
     /// The cloud. Without it, records stay on board.
     pub uplink: Option<UplinkSettings>,
+    /// The control socket.
+    #[serde(default)]
+    pub control: ControlSettings,
 }
 
 /// Where frames come from.
@@ -64,6 +68,14 @@ pub struct SpoolSettings {
     /// The most that all lanes together keep, in MiB.
     #[serde(default = "default_cap")]
     pub cap_mib: u32,
+}
+
+/// The control socket.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ControlSettings {
+    /// Its path; `control.sock` in the spool's folder if it is not given, and no socket if it is empty.
+    pub socket: Option<PathBuf>,
 }
 
 /// The cloud.
@@ -135,8 +147,21 @@ impl Config {
         {
             place(path);
         }
+        if let Some(socket) = self.control.socket.as_mut().filter(|path| !path.as_os_str().is_empty()) {
+            place(socket);
+        }
         if let Some(uplink) = &mut self.uplink {
             [&mut uplink.ca, &mut uplink.cert, &mut uplink.key].into_iter().for_each(place);
+        }
+    }
+
+    /// Where the control socket is; `None` if there is to be none.
+    #[must_use]
+    pub fn control_socket(&self) -> Option<PathBuf> {
+        match &self.control.socket {
+            None => Some(self.spool.dir.join(control::DEFAULT_NAME)),
+            Some(path) if path.as_os_str().is_empty() => None,
+            Some(path) => Some(path.clone()),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The capture loop: one source, one pipeline, records out. The same code for a live bus and for a log.
 
+use crate::mailbox::Mailbox;
 use crate::source::{Source, SourceError, SourceEvent};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -24,7 +25,8 @@ struct Losing {
     last: MonoTime,
 }
 
-/// Drives the pipeline until the source ends or `stop` is set. Every record goes to `sink`.
+/// Drives the pipeline until the source ends or `stop` is set. Every record goes to `sink`; letters are answered
+/// between two batches of frames.
 ///
 /// # Errors
 /// If the source fails; what was judged until then has gone to `sink`.
@@ -32,6 +34,7 @@ pub fn drive(
     source: &mut dyn Source,
     pipeline: &mut Pipeline,
     stop: &AtomicBool,
+    mailbox: &Mailbox,
     mut sink: impl FnMut(&Pipeline, Record),
 ) -> Result<(), SourceError> {
     let mut frames: Vec<CanFrame> = Vec::with_capacity(BATCH);
@@ -40,6 +43,7 @@ pub fn drive(
         if stop.load(Ordering::Relaxed) {
             break Ok(());
         }
+        mailbox.serve(source, pipeline);
         let wait = match pipeline.poll_timeout() {
             Some(due) => due.since(source.now()).min(MAX_WAIT),
             None => MAX_WAIT,

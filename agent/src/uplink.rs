@@ -13,7 +13,7 @@ use std::error::Error as StdError;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use telltale_core::uplink::{Advice, Uplink, UplinkConfig, UplinkStats};
+use telltale_core::uplink::{Advice, Phase, Uplink, UplinkConfig, UplinkStats};
 use telltale_wire::envelope::{self, EnvelopeError, HEADER_LEN, MAX_PAYLOAD};
 use telltale_wire::ids::VehicleId;
 use telltale_wire::sync::{CONTENT_TYPE, SYNC_PATH, SyncRefusal, SyncRequest, SyncResponse};
@@ -60,6 +60,21 @@ pub enum Until {
     Shutdown,
     /// When everything in the store is acknowledged, or at the signal: for replays and tests.
     Drained,
+}
+
+/// How the uplink fares, for whoever looks on.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct UplinkView {
+    /// What it is at.
+    pub phase: Phase,
+    /// When it next wants to send; `None` while it does.
+    pub due: Option<MonoTime>,
+    /// What went over the line so far.
+    pub stats: UplinkStats,
+    /// When an exchange last succeeded.
+    pub taken_at: Option<MonoTime>,
+    /// Why the latest exchange failed; `None` if it did not.
+    pub trouble: Option<String>,
 }
 
 /// Why the uplink ended. Trouble on the line is not among these: it is logged and tried again.
@@ -120,13 +135,29 @@ pub async fn run(
     store: StoreHandle,
     clock: Clock,
     until: Until,
+    shutdown: watch::Receiver<bool>,
+) -> Result<UplinkStats, UplinkError> {
+    run_in_view(config, store, clock, until, shutdown, &watch::Sender::default()).await
+}
+
+/// Runs the uplink, as [`run`] does, and tells how it fares.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_in_view(
+    config: LineConfig,
+    store: StoreHandle,
+    clock: Clock,
+    until: Until,
     mut shutdown: watch::Receiver<bool>,
+    view: &watch::Sender<UplinkView>,
 ) -> Result<UplinkStats, UplinkError> {
     let mut machine = Uplink::new(config.pace, config.vehicle.clone(), config.seed);
     let mut line = Line::new(&config)?;
     let mut durable = store.watch();
     let mut critical = durable.borrow_and_update().critical;
     loop {
+        tell(&machine, view);
         let due = machine.poll_timeout().unwrap_or(MonoTime(0));
         let wait = due.since(clock().mono).min(MAX_SLEEP);
         tokio::select! {
@@ -155,6 +186,7 @@ pub async fn run(
             return Ok(machine.stats());
         }
         let Some(request) = machine.begin(clock(), batches) else { continue };
+        tell(&machine, view);
         let answered = tokio::select! {
             biased;
             stop = shutdown.wait_for(|stop| *stop) => {
@@ -163,11 +195,28 @@ pub async fn run(
             }
             answered = line.exchange(&request) => answered,
         };
+        let trouble = match &answered {
+            Ok(Answer::Taken(_)) => None,
+            Ok(Answer::Refused(refusal)) => Some(format!("the server refuses: {}", refusal.message)),
+            Err(error) => Some(line.explain(error)),
+        };
+        view.send_modify(|view| {
+            view.taken_at = if trouble.is_none() { Some(clock().mono) } else { view.taken_at };
+            view.trouble = trouble;
+        });
         let needs_person = settle(&mut machine, &store, &clock, &mut line, answered).await?;
         if needs_person && until == Until::Drained {
             return Err(UplinkError::Refused);
         }
     }
+}
+
+fn tell(machine: &Uplink, view: &watch::Sender<UplinkView>) {
+    view.send_modify(|view| {
+        view.phase = machine.phase();
+        view.due = machine.poll_timeout();
+        view.stats = machine.stats();
+    });
 }
 
 /// Carries out what an answer means; true if a person has to act.

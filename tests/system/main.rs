@@ -9,6 +9,7 @@ mod hostile;
 mod kill9;
 mod kona;
 mod live;
+mod operation;
 mod page;
 mod parity;
 mod rig;

@@ -94,6 +94,18 @@ pub struct UplinkStats {
     pub bytes_down: u64,
 }
 
+/// What the machine is at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Phase {
+    /// It waits for records, or for the next time to ask for news.
+    #[default]
+    Idle,
+    /// It holds back: after a failure, or because the server asked for it.
+    Held,
+    /// A request is under way.
+    Sending,
+}
+
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum State {
     Idle { until: MonoTime },
@@ -150,6 +162,16 @@ impl Uplink {
         match self.state {
             State::Idle { until } | State::Held { until } => Some(until),
             State::Sending { .. } => None,
+        }
+    }
+
+    /// What the machine is at.
+    #[must_use]
+    pub const fn phase(&self) -> Phase {
+        match self.state {
+            State::Idle { .. } => Phase::Idle,
+            State::Held { .. } => Phase::Held,
+            State::Sending { .. } => Phase::Sending,
         }
     }
 

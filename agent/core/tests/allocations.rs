@@ -7,7 +7,7 @@ use telltale_core::catalog::Catalog;
 use telltale_core::feature::FeatureSpec;
 use telltale_core::frame::{BusId, CanFrame, CanId, FrameKind};
 use telltale_core::model::{Manifest, Model};
-use telltale_core::pipeline::{LoadedModel, Pipeline, PipelineConfig};
+use telltale_core::pipeline::{LoadedModel, Pipeline, PipelineConfig, View};
 use telltale_wire::digest::Digest;
 use telltale_wire::time::MonoTime;
 
@@ -79,7 +79,7 @@ fn drive(pipeline: &mut Pipeline, from: u64, seconds: u64) {
     }
 }
 
-/// With one model, and with two, which take the frames another way.
+/// With one model, and with two, which take the frames another way. Whoever looks on costs no allocation either.
 #[test]
 fn the_way_from_frame_to_verdict_allocates_nothing() {
     for models in [1, 2] {
@@ -94,5 +94,12 @@ fn the_way_from_frame_to_verdict_allocates_nothing() {
         assert_eq!(pipeline.totals().windows - windows, 300 * models, "windows were judged");
         assert!(pipeline.poll_record().is_none(), "a calm signal changes no verdict");
         assert_eq!(run.count_total, 0, "{models} models: {run:?}");
+
+        let mut view = View::with_room(pipeline.outline());
+        let look = allocation_counter::measure(|| pipeline.look(MonoTime(660_000_000), &mut view));
+        assert_eq!(look.count_total, 0, "being looked at: {look:?}");
+        assert_eq!((&view.totals, view.bus_frames[0]), (pipeline.totals(), 6_600));
+        assert_eq!(view.models[0].subjects.len(), 3);
+        assert!(view.models.iter().all(|model| model.window.is_some()));
     }
 }

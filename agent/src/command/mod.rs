@@ -11,3 +11,4 @@ mod report;
 pub(crate) mod run;
 #[cfg(feature = "workbench")]
 pub(crate) mod simulate;
+pub(crate) mod status;

@@ -3,6 +3,7 @@
 use crate::command::report::{Event, Input, Report};
 use crate::drive::drive;
 use crate::load;
+use crate::mailbox::Mailbox;
 use crate::source::{LogSource, Pace, Source as _};
 use anyhow::Context as _;
 use std::io::{self, Write};
@@ -66,7 +67,8 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     let mut events: Vec<VerdictEvent> = Vec::new();
     let mut written = Ok(());
-    drive(&mut source, &mut pipeline, &AtomicBool::new(false), |_, record| {
+    let (stop, mailbox) = (AtomicBool::new(false), Mailbox::unused());
+    drive(&mut source, &mut pipeline, &stop, &mailbox, |_, record| {
         if let Record::Verdict(event) = record {
             if !args.json && written.is_ok() {
                 written = Event::new(&event).write_text(&mut out);

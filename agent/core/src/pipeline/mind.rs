@@ -1,6 +1,7 @@
 //! What one model thinks of one window: quantize, infer, calibrate, judge, and say why.
 
 use super::stamp;
+use super::view::{ModelOutline, ModelView, SubjectView};
 use crate::catalog::Catalog;
 use crate::clock::ClockAnchor;
 use crate::feature::spec::{Feature, FeatureSpec, Op};
@@ -20,6 +21,12 @@ use thiserror::Error;
 
 /// How many features an event names besides the subject's own value.
 const FEATURES_IN_EVIDENCE: usize = 2;
+
+/// A subject before its first window.
+const UNSEEN: SubjectView = SubjectView {
+    score: Err(IndeterminateReason::WarmingUp),
+    verdict: VerdictCode::Indeterminate(IndeterminateReason::WarmingUp),
+};
 
 /// A model with everything it came with.
 pub struct LoadedModel {
@@ -81,6 +88,9 @@ pub(super) struct Mind {
     input: Vec<i8>,
     output: Vec<i8>,
     scores: Vec<Result<f32, IndeterminateReason>>,
+    /// What the latest window left, for whoever looks on.
+    standing: Vec<SubjectView>,
+    latest_window: Option<MonoTime>,
     failing: bool,
     summary: Stretch,
     scratch: Vec<f32>,
@@ -140,6 +150,8 @@ impl Mind {
             input: vec![0; features.features.len() * n],
             output: vec![0; n],
             scores: Vec::with_capacity(n),
+            standing: vec![UNSEEN; n],
+            latest_window: None,
             failing: false,
             summary: Stretch {
                 windows: 0,
@@ -163,10 +175,25 @@ impl Mind {
         &self.reference
     }
 
+    pub(super) fn outline(&self) -> ModelOutline {
+        ModelOutline {
+            model: self.reference.clone(),
+            version: self.manifest.version.clone(),
+            subjects: self.subjects.iter().map(|subject| subject.name.clone()).collect(),
+        }
+    }
+
+    pub(super) fn look(&self, view: &mut ModelView) {
+        view.window = self.latest_window;
+        view.subjects.clear();
+        view.subjects.extend_from_slice(&self.standing);
+    }
+
     /// Evaluates a window: the model on every subject, the limits on every signal that has some.
     pub(super) fn think(&mut self, window: &Window, table: &FeatureTable, outcome: &mut Outcome<'_>) {
         outcome.counts.windows += 1;
         let at = window.end();
+        self.latest_window = Some(at);
         self.score(table);
         self.check_limits(window, outcome);
         self.summary.windows += 1;
@@ -175,7 +202,9 @@ impl Mind {
             let score = self.scores[subject];
             self.summary.note(subject, table, score);
             let judgement = self.judge.judge(subject, at, score);
-            match self.standing_verdict(subject, judgement.verdict) {
+            let verdict = self.standing_verdict(subject, judgement.verdict);
+            self.standing[subject] = SubjectView { score, verdict };
+            match verdict {
                 VerdictCode::Nominal => outcome.counts.nominal += 1,
                 VerdictCode::Anomalous => outcome.counts.anomalous += 1,
                 VerdictCode::Indeterminate(_) => outcome.counts.indeterminate += 1,

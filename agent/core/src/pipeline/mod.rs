@@ -4,10 +4,14 @@
 //! bring input, [`Pipeline::poll_record`] takes what came of it. From frame to verdict nothing is allocated but by
 //! a model's runtime and by the records themselves.
 
+mod latest;
 mod mind;
 mod summary;
+mod view;
 
+pub use latest::Latest;
 pub use mind::{LoadError, LoadedModel};
+pub use view::{BusOutline, ModelOutline, ModelView, Outline, SignalOutline, SubjectView, View};
 
 use crate::catalog::Catalog;
 use crate::clock::ClockAnchor;
@@ -15,8 +19,10 @@ use crate::dbc::{Decoder, Disposition};
 use crate::feature::Extractor;
 use crate::frame::CanFrame;
 use crate::signal::{NoData, SampleSink, SignalId};
+use latest::Noting;
 use mind::{Mind, Outcome};
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 use summary::SummaryBuilder;
 use telltale_wire::record::{Counts, ModelRef, Record};
@@ -37,9 +43,12 @@ impl Default for PipelineConfig {
 
 /// The loop.
 pub struct Pipeline {
+    outline: Arc<Outline>,
     decoder: Decoder,
     watchers: Vec<Watcher>,
     totals: Counts,
+    bus_frames: Vec<u64>,
+    latest: Vec<Latest>,
     summary: SummaryBuilder,
     anchor: Option<ClockAnchor>,
     records: VecDeque<Record>,
@@ -69,11 +78,15 @@ impl Pipeline {
                 let mind = Mind::new(model, &extractor, catalog)?;
                 Ok(Watcher { extractor, mind })
             })
-            .collect::<Result<Vec<_>, LoadError>>()?;
+            .collect::<Result<Vec<Watcher>, LoadError>>()?;
+        let outline = Outline::new(catalog, watchers.iter().map(|w| w.mind.outline()).collect());
         Ok(Pipeline {
+            outline: Arc::new(outline),
             decoder: catalog.decoder(),
             watchers,
             totals: Counts::default(),
+            bus_frames: vec![0; catalog.buses.len()],
+            latest: vec![Latest::NONE; catalog.signals.len()],
             summary: SummaryBuilder::new(config.summary_period),
             anchor: None,
             records: VecDeque::new(),
@@ -105,10 +118,19 @@ impl Pipeline {
         self.turn(frame.at);
         self.summary.saw_frame(frame.at);
         self.totals.frames += 1;
+        if let Some(frames) = self.bus_frames.get_mut(usize::from(frame.bus.0)) {
+            *frames += 1;
+        }
+        let (at, latest) = (frame.at, self.latest.as_mut_slice());
         let disposition = match self.watchers.as_mut_slice() {
             // The usual vehicle has one model: its windows are the decoder's sink.
-            [only] => only.extractor.take(frame.at, |samples| self.decoder.dispatch(frame, samples)),
-            watchers => self.decoder.dispatch(frame, &mut Fan { at: frame.at, watchers }),
+            [only] => {
+                only.extractor.take(at, |next| self.decoder.dispatch(frame, &mut Noting { latest, at, next }))
+            }
+            watchers => {
+                let next = &mut Fan { at, watchers };
+                self.decoder.dispatch(frame, &mut Noting { latest, at, next })
+            }
         };
         match disposition {
             Disposition::Decoded(samples) => {
@@ -149,6 +171,27 @@ impl Pipeline {
     #[must_use]
     pub const fn totals(&self) -> &Counts {
         &self.totals
+    }
+
+    /// What this pipeline consists of.
+    #[must_use]
+    pub const fn outline(&self) -> &Arc<Outline> {
+        &self.outline
+    }
+
+    /// Writes down what is held at `now`. Allocates nothing if the view was made with room for this outline.
+    pub fn look(&self, now: MonoTime, view: &mut View) {
+        view.outline = Arc::clone(&self.outline);
+        view.at = self.stamp(now);
+        view.totals = self.totals;
+        view.bus_frames.clear();
+        view.bus_frames.extend_from_slice(&self.bus_frames);
+        view.signals.clear();
+        view.signals.extend_from_slice(&self.latest);
+        view.models.resize_with(self.watchers.len(), ModelView::default);
+        for (watcher, model) in self.watchers.iter().zip(&mut view.models) {
+            watcher.mind.look(model);
+        }
     }
 
     /// Takes the next record.

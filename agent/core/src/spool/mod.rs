@@ -129,6 +129,23 @@ pub struct SpoolStats {
     pub commits: u64,
     /// Operations that the storage refused.
     pub storage_errors: u64,
+    /// What each lane holds, by its index.
+    pub lanes: [LaneStats; 4],
+}
+
+/// What one lane holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LaneStats {
+    /// Durable records that wait for an acknowledgement.
+    pub waiting_records: u64,
+    /// Records that are not durable yet.
+    pub pending_records: u64,
+    /// Bytes on disk.
+    pub disk_bytes: u64,
+    /// The most bytes that it may take.
+    pub cap_bytes: u64,
+    /// Segment files.
+    pub segments: u64,
 }
 
 /// The log of all lanes on one storage.
@@ -296,10 +313,21 @@ impl<S: Storage> Spool<S> {
     /// What the spool holds and has done.
     #[must_use]
     pub fn stats(&self) -> SpoolStats {
+        let lanes = Lane::ALL.map(|lane| {
+            let log = self.lane(lane);
+            LaneStats {
+                waiting_records: log.segments().map(lane::Segment::waiting).sum(),
+                pending_records: log.pending.len() as u64,
+                disk_bytes: log.disk_bytes(),
+                cap_bytes: self.config.lane_caps[lane as usize],
+                segments: log.segments().count() as u64,
+            }
+        });
         SpoolStats {
-            waiting_records: self.lanes.iter().flat_map(LaneLog::segments).map(lane::Segment::waiting).sum(),
-            pending_records: self.lanes.iter().map(|lane| lane.pending.len() as u64).sum(),
-            disk_bytes: self.lanes.iter().map(LaneLog::disk_bytes).sum(),
+            waiting_records: lanes.iter().map(|lane| lane.waiting_records).sum(),
+            pending_records: lanes.iter().map(|lane| lane.pending_records).sum(),
+            disk_bytes: lanes.iter().map(|lane| lane.disk_bytes).sum(),
+            lanes,
             ..self.stats
         }
     }

@@ -1,0 +1,130 @@
+//! What the loop holds at one moment, for whoever looks on from outside: numbers, in buffers that the asker brings,
+//! so that being looked at costs the loop a copy and no allocation.
+
+use super::Latest;
+use crate::catalog::Catalog;
+use std::sync::Arc;
+use std::time::Duration;
+use telltale_wire::digest::Digest;
+use telltale_wire::record::{Counts, IndeterminateReason, ModelRef, VerdictCode};
+use telltale_wire::time::{MonoTime, Stamp};
+use telltale_wire::unit::Unit;
+
+/// What a pipeline consists of: the names to the numbers of a [`View`]. It never changes; a pipeline that is
+/// replaced brings its own.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Outline {
+    /// The catalog's digest.
+    pub catalog: Digest,
+    /// The buses, by their [`crate::frame::BusId`].
+    pub buses: Vec<BusOutline>,
+    /// The signals, by their [`crate::signal::SignalId`].
+    pub signals: Vec<SignalOutline>,
+    /// The models.
+    pub models: Vec<ModelOutline>,
+}
+
+/// A bus.
+#[derive(Clone, PartialEq, Debug)]
+pub struct BusOutline {
+    /// Its name in the catalog.
+    pub name: String,
+    /// The interface that it is on.
+    pub interface: String,
+}
+
+/// A signal.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SignalOutline {
+    /// Its VSS path.
+    pub vss: String,
+    /// The unit of its values.
+    pub unit: Unit,
+    /// How long after its arrival a value is used.
+    pub stale_after: Duration,
+}
+
+/// A model.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ModelOutline {
+    /// How records name it.
+    pub model: ModelRef,
+    /// Its version, for people.
+    pub version: String,
+    /// What it judges.
+    pub subjects: Vec<String>,
+}
+
+impl Outline {
+    pub(super) fn new(catalog: &Catalog, models: Vec<ModelOutline>) -> Outline {
+        let bus = |bus: &crate::catalog::Bus| BusOutline {
+            name: bus.name.clone(),
+            interface: bus.interface.clone(),
+        };
+        let signal = |signal: &crate::catalog::CatalogSignal| SignalOutline {
+            vss: signal.vss.clone(),
+            unit: signal.unit,
+            stale_after: signal.stale_after,
+        };
+        Outline {
+            catalog: catalog.digest(),
+            buses: catalog.buses.iter().map(bus).collect(),
+            signals: catalog.signals.iter().map(signal).collect(),
+            models,
+        }
+    }
+}
+
+/// What a pipeline holds at one moment.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The names to these numbers.
+    pub outline: Arc<Outline>,
+    /// The moment, on the clock of the frames.
+    pub at: Stamp,
+    /// Everything counted since the start.
+    pub totals: Counts,
+    /// Frames since the start, by bus.
+    pub bus_frames: Vec<u64>,
+    /// The latest sample of each signal.
+    pub signals: Vec<Latest>,
+    /// The models.
+    pub models: Vec<ModelView>,
+}
+
+/// What a model holds.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct ModelView {
+    /// The end of the latest window; `None` before the first.
+    pub window: Option<MonoTime>,
+    /// What is held of each subject.
+    pub subjects: Vec<SubjectView>,
+}
+
+/// What is held of a subject.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct SubjectView {
+    /// The latest window's score, 0 to 1, or why there is none.
+    pub score: Result<f32, IndeterminateReason>,
+    /// What is held.
+    pub verdict: VerdictCode,
+}
+
+impl View {
+    /// An empty view with room for everything that a pipeline of this outline holds.
+    #[must_use]
+    pub fn with_room(outline: &Arc<Outline>) -> View {
+        let model = |model: &ModelOutline| ModelView {
+            window: None,
+            subjects: Vec::with_capacity(model.subjects.len()),
+        };
+        View {
+            at: Stamp { mono: MonoTime(0), wall: None },
+            totals: Counts::default(),
+            bus_frames: Vec::with_capacity(outline.buses.len()),
+            signals: Vec::with_capacity(outline.signals.len()),
+            models: outline.models.iter().map(model).collect(),
+            outline: Arc::clone(outline),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! `telltale status`: what the running agent holds at this moment.
+
+use crate::config::Config;
+use crate::control::{self, Request};
+use anyhow::Context as _;
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+const HELP: &str = "\
+Asks the running agent over its control socket. With --json one line with everything: agent, capture, buses, signals
+(latest value, age, or why there is none), models with each subject's verdict and score, spool by lane, uplink, memory.
+Without it a page for a person.
+
+Example:
+  telltale status
+  telltale status --json | jq '.signals[] | select(.absent != null)'";
+
+#[derive(clap::Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Args {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Where the agent listens.
+#[derive(clap::Args)]
+pub(crate) struct Place {
+    /// The agent's configuration, which says where its socket is
+    #[arg(long, default_value = "/etc/telltale/telltale.toml")]
+    config: PathBuf,
+    /// The control socket itself
+    #[arg(long, conflicts_with = "config")]
+    socket: Option<PathBuf>,
+}
+
+impl Place {
+    /// The path of the socket.
+    pub(crate) fn socket(&self) -> anyhow::Result<PathBuf> {
+        if let Some(path) = &self.socket {
+            return Ok(path.clone());
+        }
+        let config = Config::read(&self.config)
+            .context("where the agent listens is not known: give --config or --socket")?;
+        config.control_socket().with_context(|| {
+            format!("{} turns the control socket off (`[control] socket = \"\"`)", self.config.display())
+        })
+    }
+}
+
+pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
+    let status = control::ask(&args.place.socket()?, &Request::Status)?;
+    let text = if args.json { format!("{status}\n") } else { page(&status) };
+    Ok(io::stdout().lock().write_all(text.as_bytes())?)
+}
+
+/// The page for a person. Reads the document by its keys: a vehicle's build carries no parser of the whole.
+fn page(status: &Value) -> String {
+    let mut page = String::new();
+    // Writing to a String cannot fail.
+    let _ = write_page(&mut page, status);
+    page
+}
+
+fn write_page(page: &mut String, status: &Value) -> std::fmt::Result {
+    let (agent, capture) = (&status["agent"], &status["capture"]);
+    writeln!(
+        page,
+        "{} telltale {}, boot {}, up {}",
+        text(&agent["vehicle"]),
+        text(&agent["version"]),
+        text(&agent["boot"]),
+        span(&agent["uptime_s"])
+    )?;
+    writeln!(page, "capture   {} at {}", text(&capture["state"]), text(&capture["at"]))?;
+    writeln!(
+        page,
+        "frames    {} ({}/s), {} lost; {} decoded, {} filtered, {} unknown, {} malformed",
+        capture["frames"],
+        rounded(&capture["frames_per_s"]),
+        capture["lost"],
+        capture["decoded"],
+        capture["filtered"],
+        capture["unknown"],
+        capture["malformed"]
+    )?;
+    for bus in each(&status["buses"]) {
+        let (name, interface) = (text(&bus["name"]), text(&bus["interface"]));
+        writeln!(
+            page,
+            "bus       {name} ({interface}) {} frames ({}/s)",
+            bus["frames"],
+            rounded(&bus["frames_per_s"])
+        )?;
+    }
+    let signals = each(&status["signals"]);
+    let absent = signals.iter().filter(|signal| !signal["absent"].is_null()).count();
+    writeln!(page, "signals   {}, {absent} of them without a usable value", signals.len())?;
+    for model in each(&status["models"]) {
+        let subjects = each(&model["subjects"]);
+        let held = |verdict: &str| subjects.iter().filter(|s| s["verdict"] == verdict).count();
+        writeln!(
+            page,
+            "model     {} {}: {} nominal, {} anomalous, {} indeterminate",
+            text(&model["name"]),
+            text(&model["version"]),
+            held("nominal"),
+            held("anomalous"),
+            held("indeterminate")
+        )?;
+        for subject in subjects.iter().filter(|subject| subject["verdict"] == "anomalous") {
+            writeln!(
+                page,
+                "          {} anomalous, score {:.3}",
+                text(&subject["subject"]),
+                subject["score"].as_f64().unwrap_or(0.0)
+            )?;
+        }
+    }
+    let spool = &status["spool"];
+    writeln!(
+        page,
+        "spool     {} records wait, {} not durable yet, {} KiB, {} lost, in {}",
+        spool["waiting"],
+        spool["pending"],
+        spool["disk_bytes"].as_u64().unwrap_or(0) / 1024,
+        spool["lost"],
+        text(&spool["dir"])
+    )?;
+    let uplink = &status["uplink"];
+    if uplink.is_null() {
+        writeln!(page, "uplink    none configured")?;
+    } else {
+        writeln!(
+            page,
+            "uplink    {} to {}, {} records acknowledged in {} requests, {} failures",
+            text(&uplink["state"]),
+            text(&uplink["url"]),
+            uplink["acknowledged"],
+            uplink["requests"],
+            uplink["failures"]
+        )?;
+        if let Some(trouble) = uplink["trouble"].as_str() {
+            writeln!(page, "          {trouble}")?;
+        }
+    }
+    let kib = |key: &str| status["memory"][key].as_u64().unwrap_or(0) / 1024;
+    writeln!(page, "memory    {} KiB PSS, {} KiB peak RSS", kib("pss_bytes"), kib("peak_rss_bytes"))
+}
+
+fn each(list: &Value) -> &[Value] {
+    list.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or("-")
+}
+
+fn rounded(value: &Value) -> String {
+    value.as_f64().map_or_else(|| "-".into(), |value| format!("{value:.0}"))
+}
+
+fn span(seconds: &Value) -> String {
+    let s = seconds.as_f64().unwrap_or(0.0) as u64;
+    match s {
+        0..=119 => format!("{s} s"),
+        120..=7_199 => format!("{} min", s / 60),
+        7_200..=172_799 => format!("{} h", s / 3_600),
+        _ => format!("{} days", s / 86_400),
+    }
+}

@@ -1,0 +1,222 @@
+//! What the agent tells of itself: one document, as `telltale status --json` prints it. The keys are append only,
+//! because scripts read them.
+
+#[cfg(feature = "workbench")]
+use serde::Deserialize;
+use serde::Serialize;
+
+/// Everything that is known at one moment.
+#[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(feature = "workbench", derive(Deserialize))]
+pub struct StatusReport {
+    /// Who answers.
+    pub agent: AgentFacts,
+    /// How the capture loop fares.
+    pub capture: CaptureFacts,
+    /// The buses.
+    pub buses: Vec<BusFacts>,
+    /// The signals of the catalog.
+    pub signals: Vec<SignalFacts>,
+    /// The models.
+    pub models: Vec<ModelFacts>,
+    /// The durable store; absent if its thread has ended.
+    pub spool: Option<SpoolFacts>,
+    /// The uplink; absent if none is configured.
+    pub uplink: Option<UplinkFacts>,
+    /// Memory of the process.
+    pub memory: MemoryFacts,
+}
+
+/// Who answers.
+#[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(feature = "workbench", derive(Deserialize))]
+pub struct AgentFacts {
+    /// The vehicle.
+    pub vehicle: String,
+    /// The agent's version.
+    pub version: String,
+    /// The boot, as records name it.
+    pub boot: String,
+    /// Its process.
+    pub pid: u32,
+    /// Since its start, in seconds.
+    pub uptime_s: f64,
+    /// The catalog's digest, in hexadecimal.
+    pub catalog: String,
+}
+
+/// How the capture loop fares.
+#[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(feature = "workbench", derive(Deserialize))]
+pub struct CaptureFacts {
+    /// `running`, or why there is nothing new: the numbers below are the latest that were seen then.
+    pub state: String,
+    /// The moment of the numbers, on the frames' clock: RFC 3339, or `+seconds` where the wall time is unknown.
+    pub at: Option<String>,
+    /// Frames read; each of them is in exactly one of the four fields that follow.
+    pub frames: u64,
+    /// Gave at least one signal of the catalog.
+    pub decoded: u64,
+    /// Described by a DBC file, not asked for by the catalog.
+    pub filtered: u64,
+    /// Described by no DBC file.
+    pub unknown: u64,
+    /// Too short for their message, remote or error frames.
+    pub malformed: u64,
+    /// Signal values.
+    pub samples: u64,
+    /// Frames lost before they could be read.
+    pub lost: u64,
+    /// Windows judged.
+    pub windows: u64,
+    /// Verdicts, one a window and subject.
+    pub nominal: u64,
+    /// Likewise.
+    pub anomalous: u64,
+    /// Likewise.
+    pub indeterminate: u64,
+    /// Frames a second of the frames' clock, since the look before this one; absent where time stood still.
+    pub frames_per_s: Option<f64>,
+    /// Signal values a second, likewise.
+    pub samples_per_s: Option<f64>,
+}
+
+/// A bus.
+#[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(feature = "workbench", derive(Deserialize))]
+pub struct BusFacts {
+    /// Its name in the catalog.
+    pub name: String,
+    /// The interface that it is on.
+    pub interface: String,
+    /// Frames read from it.
+    pub frames: u64,
+    /// Frames a second.
+    pub frames_per_s: Option<f64>,
+}
+
+/// A signal.
+#[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(feature = "workbench", derive(Deserialize))]
+pub struct SignalFacts {
+    /// Its VSS path.
+    pub signal: String,
+    /// Its latest value, however old; absent if its latest sample had none.
+    pub value: Option<f64>,
+    /// Of the value.
+    pub unit: String,
+    /// Why there is no value, or why it is not to be used.
+    pub absent: Option<String>,
+    /// Since its latest sample, in seconds; absent if there was none.
+    pub age_s: Option<f64>,
+}
+
+/// A model.
+#[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(feature = "workbench", derive(Deserialize))]
+pub struct ModelFacts {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The start of its digest, in hexadecimal.
+    pub digest: String,
+    /// Since the end of its latest window, in seconds; absent before the first.
+    pub window_age_s: Option<f64>,
+    /// What is held of each subject.
+    pub subjects: Vec<SubjectFacts>,
+}
+
+/// What is held of a subject.
+#[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(feature = "workbench", derive(Deserialize))]
+pub struct SubjectFacts {
+    /// Its name.
+    pub subject: String,
+    /// `nominal`, `anomalous` or `indeterminate`.
+    pub verdict: String,
+    /// The latest window's score, 0 to 1.
+    pub score: Option<f64>,
+    /// Why there is no score.
+    pub why: Option<String>,
+}
+
+/// The durable store.
+#[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(feature = "workbench", derive(Deserialize))]
+pub struct SpoolFacts {
+    /// Its folder.
+    pub dir: String,
+    /// Durable records that wait for an acknowledgement.
+    pub waiting: u64,
+    /// Records that are not durable yet.
+    pub pending: u64,
+    /// Bytes on disk.
+    pub disk_bytes: u64,
+    /// Records appended since the start.
+    pub appended: u64,
+    /// Records counted as lost since the start.
+    pub lost: u64,
+    /// Syncs since the start.
+    pub commits: u64,
+    /// Operations that the disk refused since the start.
+    pub storage_errors: u64,
+    /// The lanes, most urgent first.
+    pub lanes: Vec<LaneFacts>,
+}
+
+/// One lane of the store.
+#[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(feature = "workbench", derive(Deserialize))]
+pub struct LaneFacts {
+    /// Its name.
+    pub lane: String,
+    /// Durable records that wait for an acknowledgement.
+    pub waiting: u64,
+    /// Records that are not durable yet.
+    pub pending: u64,
+    /// Bytes on disk.
+    pub disk_bytes: u64,
+    /// The most that it may take.
+    pub cap_bytes: u64,
+    /// Segment files.
+    pub segments: u64,
+}
+
+/// The uplink.
+#[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(feature = "workbench", derive(Deserialize))]
+pub struct UplinkFacts {
+    /// The server.
+    pub url: String,
+    /// `idle`, `held` (after a failure or at the server's wish) or `sending`.
+    pub state: String,
+    /// Until it next sends, in seconds.
+    pub due_s: Option<f64>,
+    /// Since the latest exchange that succeeded, in seconds.
+    pub taken_age_s: Option<f64>,
+    /// Why the latest exchange failed.
+    pub trouble: Option<String>,
+    /// Requests since the start.
+    pub requests: u64,
+    /// Of them without an answer that counts.
+    pub failures: u64,
+    /// Of them refused.
+    pub refusals: u64,
+    /// Records acknowledged.
+    pub acknowledged: u64,
+    /// Bytes of request bodies.
+    pub bytes_up: u64,
+    /// Bytes of response bodies.
+    pub bytes_down: u64,
+}
+
+/// Memory of the process.
+#[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(feature = "workbench", derive(Deserialize))]
+pub struct MemoryFacts {
+    /// Proportional set size.
+    pub pss_bytes: u64,
+    /// Highest resident set size.
+    pub peak_rss_bytes: u64,
+}
