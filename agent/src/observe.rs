@@ -237,15 +237,15 @@ fn describe(view: &View, base: Option<&Base>, report: &mut StatusReport) {
 }
 
 fn signal(known: &SignalOutline, held: Latest, now: MonoTime) -> SignalFacts {
-    let age = held.at().map(|at| now.since(at));
-    let absent = match held.get() {
+    let age = held.at.map(|at| now.since(at));
+    let absent = match held.value {
         Ok(_) if age.is_some_and(|age| age > known.stale_after) => Some(NoData::Stale),
         Ok(_) => None,
         Err(why) => Some(why),
     };
     SignalFacts {
         signal: known.vss.clone(),
-        value: held.get().ok(),
+        value: held.value.ok(),
         unit: known.unit.symbol().into(),
         absent: absent.map(|why| why.to_string()),
         age_s: age.map(|age| age.as_secs_f64()),

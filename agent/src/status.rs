@@ -101,13 +101,13 @@ pub struct BusFacts {
 pub struct SignalFacts {
     /// Its VSS path.
     pub signal: String,
-    /// Its latest value, however old; absent if its latest sample had none.
+    /// Its latest value, however old, in single precision where a model uses it; absent if its latest sample had none.
     pub value: Option<f64>,
     /// Of the value.
     pub unit: String,
     /// Why there is no value, or why it is not to be used.
     pub absent: Option<String>,
-    /// Since its latest sample, in seconds; absent if there was none.
+    /// Since its latest value, in seconds; absent if there was none.
     pub age_s: Option<f64>,
 }
 

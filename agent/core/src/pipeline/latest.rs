@@ -1,107 +1,102 @@
-//! The latest sample of every signal, for whoever looks on. Two stores a sample, so that it costs the loop little.
+//! The latest sample of every signal, for whoever looks on. The windows keep those of the signals that they use,
+//! which is nearly all of the traffic and costs the loop a store a sample; here stand the others'.
 
+use super::Watcher;
+use crate::feature::Samples;
 use crate::signal::{NoData, SampleSink, SignalId};
 use telltale_wire::time::MonoTime;
 
-/// The latest sample of a signal: 16 bytes, 64 kB for the most signals that a catalog may have.
-#[derive(Clone, Copy, Debug)]
+/// The latest sample of a signal: 32 bytes, 128 kB for the most signals that a catalog may have.
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Latest {
-    /// The value; a reason for its absence is a NaN with that reason in its lowest bits.
-    bits: f64,
-    /// When it came; means nothing while the reason is [`NoData::NotReceived`].
-    at: MonoTime,
+    /// The value, or why there is none. Staleness is not looked at: what makes a value stale stands in the catalog.
+    /// Of a signal that a model uses the value has single precision.
+    pub value: Result<f64, NoData>,
+    /// When the latest value came, which may lie before the latest sample; `None` if there was none.
+    pub at: Option<MonoTime>,
 }
-
-const NOT_A_NUMBER: u64 = f64::NAN.to_bits() & !0xff;
 
 impl Latest {
     /// No sample yet.
-    pub(super) const NONE: Latest = Latest::absent(NoData::NotReceived, MonoTime(0));
+    pub(super) const NONE: Latest = Latest { value: Err(NoData::NotReceived), at: None };
+}
 
-    const fn absent(why: NoData, at: MonoTime) -> Latest {
-        Latest { bits: f64::from_bits(NOT_A_NUMBER | why as u64), at }
+/// Where samples go, and whether they are used there.
+pub(super) trait Offered {
+    fn offer(&mut self, signal: SignalId, value: f64) -> bool;
+    fn offer_absent(&mut self, signal: SignalId, why: NoData) -> bool;
+}
+
+impl Offered for Samples<'_> {
+    #[inline]
+    fn offer(&mut self, signal: SignalId, value: f64) -> bool {
+        Samples::offer(self, signal, value)
     }
 
-    /// The value, or why there is none. A value that is no number counts as a sensor fault. Staleness is not looked
-    /// at: what makes a value stale stands in the catalog.
-    pub const fn get(self) -> Result<f64, NoData> {
-        if !self.bits.is_nan() {
-            return Ok(self.bits);
-        }
-        Err(match self.bits.to_bits() & 0xff {
-            n if n == NoData::NotReceived as u64 => NoData::NotReceived,
-            n if n == NoData::Stale as u64 => NoData::Stale,
-            n if n == NoData::OutOfRange as u64 => NoData::OutOfRange,
-            _ => NoData::SensorFault,
-        })
-    }
-
-    /// When the sample came; `None` if there was none.
-    #[must_use]
-    pub const fn at(self) -> Option<MonoTime> {
-        match self.get() {
-            Err(NoData::NotReceived) => None,
-            _ => Some(self.at),
-        }
+    #[inline]
+    fn offer_absent(&mut self, signal: SignalId, why: NoData) -> bool {
+        Samples::offer_absent(self, signal, why)
     }
 }
 
-/// Notes the samples of a frame on their way to `next`.
+/// Hands each sample of a frame to every watcher.
+pub(super) struct Fan<'a> {
+    pub(super) at: MonoTime,
+    pub(super) watchers: &'a mut [Watcher],
+}
+
+impl Offered for Fan<'_> {
+    fn offer(&mut self, signal: SignalId, value: f64) -> bool {
+        let at = self.at;
+        let take = |used, watcher: &mut Watcher| {
+            watcher.extractor.take(at, |samples| samples.offer(signal, value)) || used
+        };
+        self.watchers.iter_mut().fold(false, take)
+    }
+
+    fn offer_absent(&mut self, signal: SignalId, why: NoData) -> bool {
+        let at = self.at;
+        let take = |used, watcher: &mut Watcher| {
+            watcher.extractor.take(at, |samples| samples.offer_absent(signal, why)) || used
+        };
+        self.watchers.iter_mut().fold(false, take)
+    }
+}
+
+/// Notes the samples of a frame that are not used where they are offered.
 pub(super) struct Noting<'a, S> {
-    pub(super) latest: &'a mut [Latest],
+    pub(super) rest: &'a mut [Latest],
     pub(super) at: MonoTime,
     pub(super) next: &'a mut S,
 }
 
-impl<S: SampleSink> SampleSink for Noting<'_, S> {
+impl<S: Offered> SampleSink for Noting<'_, S> {
     #[inline]
     fn value(&mut self, signal: SignalId, value: f64) {
-        if let Some(latest) = self.latest.get_mut(signal.index()) {
-            *latest = Latest { bits: value, at: self.at };
+        if !self.next.offer(signal, value)
+            && let Some(latest) = self.rest.get_mut(signal.index())
+        {
+            *latest = Latest { value: Ok(value), at: Some(self.at) };
         }
-        self.next.value(signal, value);
     }
 
     #[inline]
     fn absent(&mut self, signal: SignalId, why: NoData) {
-        if let Some(latest) = self.latest.get_mut(signal.index()) {
-            *latest = Latest::absent(why, self.at);
+        if !self.next.offer_absent(signal, why)
+            && let Some(latest) = self.rest.get_mut(signal.index())
+        {
+            latest.value = Err(why);
         }
-        self.next.absent(signal, why);
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Nowhere;
-
-    impl SampleSink for Nowhere {
-        fn value(&mut self, _: SignalId, _: f64) {}
-        fn absent(&mut self, _: SignalId, _: NoData) {}
-    }
-
-    #[test]
-    fn a_sample_is_its_value_or_its_reason_and_none_is_not_received() {
-        let mut latest = [Latest::NONE; 2];
-        assert_eq!((latest[0].get(), latest[0].at()), (Err(NoData::NotReceived), None));
-        let mut note = |at, what: Result<f64, NoData>| {
-            let mut sink = Noting { latest: &mut latest, at: MonoTime(at), next: &mut Nowhere };
-            // A signal beyond the table is none of the catalog's.
-            for signal in [SignalId(1), SignalId(9)] {
-                match what {
-                    Ok(value) => sink.value(signal, value),
-                    Err(why) => sink.absent(signal, why),
-                }
-            }
-            (latest[1].get(), latest[1].at())
-        };
-        assert_eq!(note(5, Ok(-1.5)), (Ok(-1.5), Some(MonoTime(5))));
-        for why in [NoData::Stale, NoData::OutOfRange, NoData::SensorFault] {
-            assert_eq!(note(6, Err(why)), (Err(why), Some(MonoTime(6))));
+/// Writes down the latest sample of every signal.
+pub(super) fn collect(rest: &[Latest], watchers: &[Watcher], into: &mut Vec<Latest>) {
+    into.clear();
+    into.extend_from_slice(rest);
+    for (signal, value, at) in watchers.iter().flat_map(|watcher| watcher.extractor.latest()) {
+        if let Some(latest) = into.get_mut(signal.index()) {
+            *latest = Latest { value: value.map(f64::from), at };
         }
-        assert_eq!(note(7, Ok(f64::INFINITY)).0, Ok(f64::INFINITY));
-        assert_eq!(note(8, Ok(-f64::NAN)).0, Err(NoData::SensorFault));
     }
 }

@@ -18,8 +18,7 @@ use crate::clock::ClockAnchor;
 use crate::dbc::{Decoder, Disposition};
 use crate::feature::Extractor;
 use crate::frame::CanFrame;
-use crate::signal::{NoData, SampleSink, SignalId};
-use latest::Noting;
+use latest::{Fan, Noting};
 use mind::{Mind, Outcome};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -48,7 +47,8 @@ pub struct Pipeline {
     watchers: Vec<Watcher>,
     totals: Counts,
     bus_frames: Vec<u64>,
-    latest: Vec<Latest>,
+    /// The latest samples of the signals that no model uses.
+    rest: Vec<Latest>,
     summary: SummaryBuilder,
     anchor: Option<ClockAnchor>,
     records: VecDeque<Record>,
@@ -86,7 +86,7 @@ impl Pipeline {
             watchers,
             totals: Counts::default(),
             bus_frames: vec![0; catalog.buses.len()],
-            latest: vec![Latest::NONE; catalog.signals.len()],
+            rest: vec![Latest::NONE; catalog.signals.len()],
             summary: SummaryBuilder::new(config.summary_period),
             anchor: None,
             records: VecDeque::new(),
@@ -121,15 +121,15 @@ impl Pipeline {
         if let Some(frames) = self.bus_frames.get_mut(usize::from(frame.bus.0)) {
             *frames += 1;
         }
-        let (at, latest) = (frame.at, self.latest.as_mut_slice());
+        let (at, rest) = (frame.at, self.rest.as_mut_slice());
         let disposition = match self.watchers.as_mut_slice() {
             // The usual vehicle has one model: its windows are the decoder's sink.
             [only] => {
-                only.extractor.take(at, |next| self.decoder.dispatch(frame, &mut Noting { latest, at, next }))
+                only.extractor.take(at, |next| self.decoder.dispatch(frame, &mut Noting { rest, at, next }))
             }
             watchers => {
                 let next = &mut Fan { at, watchers };
-                self.decoder.dispatch(frame, &mut Noting { latest, at, next })
+                self.decoder.dispatch(frame, &mut Noting { rest, at, next })
             }
         };
         match disposition {
@@ -186,8 +186,7 @@ impl Pipeline {
         view.totals = self.totals;
         view.bus_frames.clear();
         view.bus_frames.extend_from_slice(&self.bus_frames);
-        view.signals.clear();
-        view.signals.extend_from_slice(&self.latest);
+        latest::collect(&self.rest, &self.watchers, &mut view.signals);
         view.models.resize_with(self.watchers.len(), ModelView::default);
         for (watcher, model) in self.watchers.iter().zip(&mut view.models) {
             watcher.mind.look(model);
@@ -220,28 +219,6 @@ impl Pipeline {
         let models = || self.watchers.iter_mut().filter_map(|w| w.mind.take_summary()).collect();
         if let Some(summary) = self.summary.close(&self.totals, self.anchor, models) {
             self.records.push_back(Record::Summary(summary));
-        }
-    }
-}
-
-/// Hands each sample of a frame to every watcher.
-struct Fan<'a> {
-    at: MonoTime,
-    watchers: &'a mut [Watcher],
-}
-
-impl SampleSink for Fan<'_> {
-    #[inline]
-    fn value(&mut self, signal: SignalId, value: f64) {
-        for watcher in self.watchers.iter_mut() {
-            watcher.extractor.take(self.at, |samples| samples.value(signal, value));
-        }
-    }
-
-    #[inline]
-    fn absent(&mut self, signal: SignalId, why: NoData) {
-        for watcher in self.watchers.iter_mut() {
-            watcher.extractor.take(self.at, |samples| samples.absent(signal, why));
         }
     }
 }

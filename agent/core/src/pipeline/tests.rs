@@ -4,6 +4,7 @@ use super::*;
 use crate::feature::FeatureSpec;
 use crate::frame::{BusId, CanId, FrameKind};
 use crate::model::{Manifest, Model};
+use crate::signal::NoData;
 use telltale_wire::digest::Digest;
 use telltale_wire::record::{IndeterminateReason, VerdictCode, VerdictEvent};
 
@@ -46,20 +47,23 @@ impl Model for LowIsOdd {
     }
 }
 
-fn pipeline(failing: bool) -> Pipeline {
+fn catalog() -> Catalog {
     let dbc = "VERSION \"\"\nBS_:\nBU_: BMS\nBO_ 256 Cells: 8 BMS\n \
         SG_ C1 : 0|16@1+ (0.001,0) [0|5] \"V\" XXX\n SG_ C2 : 16|16@1+ (0.001,0) [0|5] \"V\" XXX\n \
         SG_ C3 : 32|16@1+ (0.001,0) [0|5] \"V\" XXX\n SG_ C4 : 48|16@1+ (0.001,0) [0|5] \"V\" XXX\n";
     let text = "schema = 1\n[[bus]]\nname = \"bms\"\ndbc = [\"bms.dbc\"]\n[[signal]]\nvss = \"Pack.Cell{n}\"\n\
         n = \"1..4\"\nsignal = \"C{n}\"\nmin = 1.0\nmax = 5.0\nsentinels = [65535]\nlow = 2.5\nstale_ms = 2000\n";
-    let catalog = Catalog::parse(text, "c.toml", &mut |_| Ok(dbc.as_bytes().to_vec())).unwrap();
+    Catalog::parse(text, "c.toml", &mut |_| Ok(dbc.as_bytes().to_vec())).unwrap()
+}
+
+fn pipeline(failing: bool) -> Pipeline {
     let features = FeatureSpec::parse(SPEC, "f.toml").unwrap();
     let manifest = crate::model::tests::EXAMPLE
         .replace("features_digest = \"00\"", &format!("features_digest = \"{}\"", features.digest));
     let manifest = Manifest::parse(&manifest, "m.toml").unwrap();
     let model =
         LoadedModel { manifest, digest: Digest::of(b"m"), features, model: Box::new(LowIsOdd { failing }) };
-    Pipeline::new(&catalog, vec![model], PipelineConfig::default()).unwrap()
+    Pipeline::new(&catalog(), vec![model], PipelineConfig::default()).unwrap()
 }
 
 fn frame(second: u64, millivolts: [u16; CELLS]) -> CanFrame {
@@ -181,4 +185,46 @@ fn a_signal_that_is_member_and_context_at_once_is_refused() {
     let refused =
         Extractor::new(&FeatureSpec::parse(&spec, "f").unwrap(), &catalog).err().unwrap().to_string();
     assert!(refused.contains("both as a member and as `first`"), "{refused}");
+}
+
+/// The voltage of a cell as a view shows it, and how old it is, in seconds.
+fn seen(pipeline: &Pipeline, now: u64, cell: usize) -> (Result<f64, NoData>, Option<u64>) {
+    let mut view = View::with_room(pipeline.outline());
+    pipeline.look(MonoTime(now * S), &mut view);
+    let Latest { value, at } = view.signals[cell];
+    (value, at.map(|at| view.at.mono.since(at).as_secs()))
+}
+
+#[test]
+fn whoever_looks_on_sees_the_latest_samples_with_a_model_and_without_one() {
+    let unwatched = Pipeline::new(&catalog(), Vec::new(), PipelineConfig::default()).unwrap();
+    for mut pipeline in [pipeline(false), unwatched] {
+        assert_eq!(seen(&pipeline, 0, 0), (Err(NoData::NotReceived), None));
+        run(&mut pipeline, 1..3, [2_000, 3_000, 65_535, 6_000]);
+        assert_eq!(seen(&pipeline, 5, 0), (Ok(2.0), Some(3)));
+        assert_eq!(seen(&pipeline, 5, 2), (Err(NoData::SensorFault), None));
+        assert_eq!(seen(&pipeline, 5, 3), (Err(NoData::OutOfRange), None));
+        run(&mut pipeline, 10..11, [65_535, 3_000, 65_535, 6_000]);
+        assert_eq!(seen(&pipeline, 10, 0), (Err(NoData::SensorFault), Some(8)), "its latest value's age");
+        // The bus is silent for longer than windows go on.
+        pipeline.handle_timeout(MonoTime(200 * S));
+        assert_eq!(seen(&pipeline, 200, 1), (Ok(3.0), Some(190)));
+    }
+}
+
+#[test]
+fn whoever_looks_on_sees_counts_and_verdicts() {
+    let mut pipeline = pipeline(false);
+    let mut view = View::with_room(pipeline.outline());
+    pipeline.look(MonoTime(0), &mut view);
+    let warming_up = VerdictCode::Indeterminate(IndeterminateReason::WarmingUp);
+    assert!(view.models[0].window.is_none() && view.models[0].subjects[0].verdict == warming_up);
+    run(&mut pipeline, 0..20, [3_700, 3_700, 3_600, 3_700]);
+    pipeline.look(MonoTime(20 * S), &mut view);
+    assert_eq!((view.bus_frames[0], view.totals.frames), (20, 20));
+    let verdicts: Vec<_> = view.models[0].subjects.iter().map(|subject| subject.verdict).collect();
+    let nominal = VerdictCode::Nominal;
+    assert_eq!(verdicts, [nominal, nominal, VerdictCode::Anomalous, nominal]);
+    assert!(view.models[0].subjects[2].score.unwrap() > 0.5);
+    assert_eq!(view.outline.models[0].subjects, ["Cell1", "Cell2", "Cell3", "Cell4"]);
 }
