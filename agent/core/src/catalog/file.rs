@@ -1,6 +1,6 @@
 //! The catalog's TOML as it stands in the file. Each entry is read by itself, so that one bad entry hides no other.
 
-use super::{MAX_CATALOG_LEN, SCHEMA};
+use super::{Combination, MAX_CATALOG_LEN, SCHEMA};
 use crate::dbc::Findings;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -17,6 +17,8 @@ pub(super) struct BusEntry {
     #[serde(default)]
     pub(super) channels: Vec<String>,
     pub(super) dbc: Vec<Spanned<String>>,
+    pub(super) bitrate: Option<u32>,
+    pub(super) data_bitrate: Option<u32>,
 }
 
 /// A `[[signal]]`.
@@ -37,8 +39,39 @@ pub(super) struct SignalEntry {
     #[serde(default)]
     pub(super) sentinels: Vec<i64>,
     pub(super) stale_ms: Option<u64>,
+    pub(super) cycle_ms: Option<u32>,
     #[serde(default)]
     pub(super) sign: Sign,
+}
+
+/// A `[[check]]`: signals that must agree.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CheckEntry {
+    pub(super) name: Spanned<String>,
+    pub(super) of: Combination,
+    pub(super) signals: Vec<Spanned<String>>,
+    pub(super) n: Option<Spanned<String>>,
+    pub(super) equals: Spanned<String>,
+    pub(super) scale: Option<f64>,
+    pub(super) tolerance: f64,
+}
+
+/// A `[[regime]]`: a way of operating.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RegimeEntry {
+    pub(super) name: Spanned<String>,
+    pub(super) when: Vec<ConditionEntry>,
+}
+
+/// What must hold of one signal.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ConditionEntry {
+    pub(super) signal: Spanned<String>,
+    pub(super) above: Option<f64>,
+    pub(super) below: Option<f64>,
 }
 
 /// Where a range comes from that the entry does not spell out.
@@ -62,6 +95,8 @@ pub(super) enum Sign {
 pub(super) struct CatalogFile {
     pub(super) buses: Vec<(u32, BusEntry)>,
     pub(super) signals: Vec<(u32, SignalEntry)>,
+    pub(super) checks: Vec<(u32, CheckEntry)>,
+    pub(super) regimes: Vec<(u32, RegimeEntry)>,
 }
 
 /// Tells the line of a place in the text.
@@ -111,9 +146,12 @@ pub(super) fn read(text: &str, lines: &Lines, findings: &mut Findings) -> Catalo
             }
             "bus" => file.buses = entries(value, "bus", lines, findings),
             "signal" => file.signals = entries(value, "signal", lines, findings),
+            "check" => file.checks = entries(value, "check", lines, findings),
+            "regime" => file.regimes = entries(value, "regime", lines, findings),
             other => {
-                let text =
-                    format!("unknown key `{other}`: a catalog has `schema`, `[[bus]]` and `[[signal]]`");
+                let text = format!(
+                    "unknown key `{other}`: a catalog has `schema`, `[[bus]]`, `[[signal]]`, `[[check]]` and `[[regime]]`"
+                );
                 findings.error(lines.at(&key.span()), "", text);
             }
         }

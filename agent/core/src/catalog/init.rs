@@ -22,7 +22,19 @@ const HEAD: &str = "\
 #   low, high  limits of normal operation; values outside are an anomaly by rule
 #   sentinels  raw values by which the sender says \"no value\", such as [65535]
 #   stale_ms   how long a value is used after its arrival (default 10000)
+#   cycle_ms   how often it is sent: summaries then say how much of what was expected came
 #   sign       \"inverted\" delivers values with the opposite sign of the DBC's
+# Signals that must agree, and ways of operating, for the data quality in summaries:
+#   [[check]]
+#   name = \"cells and pack\"
+#   of = \"sum\"                              # or mean, min, max, product
+#   signals = [\"Vehicle.Cell{n}.Voltage\"]
+#   n = \"1..88\"
+#   equals = \"Vehicle.Pack.Voltage\"         # scale = 0.001 would go onto the left side
+#   tolerance = 4.0                         # in the unit of `equals`
+#   [[regime]]                              # the first whose conditions all hold
+#   name = \"charge\"
+#   when = [{ signal = \"Vehicle.Pack.Current\", above = 1.0 }, { signal = \"Vehicle.Speed\", below = 0.5 }]
 schema = 1
 ";
 

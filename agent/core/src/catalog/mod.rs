@@ -4,9 +4,11 @@
 mod file;
 mod init;
 mod names;
+mod quality;
 mod resolve;
 
 pub use init::init;
+pub use quality::{Check, Combination, Condition, MAX_CHECKS, MAX_CONDITIONS, MAX_REGIMES, Regime};
 
 use crate::dbc::{Database, Decoder, Diagnostic, Request};
 use crate::frame::{BusId, CanId};
@@ -32,6 +34,13 @@ pub const DEFAULT_STALE_AFTER: Duration = Duration::from_secs(10);
 /// The latest that a value may go stale.
 pub const MAX_STALE_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The bitrate of a bus, unless the catalog says otherwise: what most vehicles run classic CAN at.
+pub const DEFAULT_BITRATE: u32 = 500_000;
+/// The bitrate of the data phase of CAN FD frames, unless the catalog says otherwise.
+pub const DEFAULT_DATA_BITRATE: u32 = 2_000_000;
+/// The bitrates that are taken: those of slow body buses, and the fastest transceiver for CAN FD.
+pub const BITRATES: std::ops::RangeInclusive<u32> = 5_000..=8_000_000;
+
 /// A signal catalog with its DBC files, checked and resolved.
 #[derive(Clone, Debug)]
 pub struct Catalog {
@@ -39,6 +48,10 @@ pub struct Catalog {
     pub buses: Vec<Bus>,
     /// The signals; a [`SignalId`] is a place in this list.
     pub signals: Vec<CatalogSignal>,
+    /// Signals that must agree.
+    pub checks: Vec<Check>,
+    /// Ways of operating; the first whose conditions hold is the one.
+    pub regimes: Vec<Regime>,
     /// What was odd in the catalog and its DBC files without keeping them from being used.
     pub diagnostics: Vec<Diagnostic>,
     digest: Digest,
@@ -56,6 +69,10 @@ pub struct Bus {
     pub channels: Vec<String>,
     /// What its DBC files say, in the order of the catalog.
     pub databases: Vec<Arc<Database>>,
+    /// Bits a second.
+    pub bitrate: u32,
+    /// Bits a second in the data phase of CAN FD frames.
+    pub data_bitrate: u32,
 }
 
 /// A signal that the vehicle reads.
@@ -85,6 +102,8 @@ pub struct CatalogSignal {
     pub sentinels: Vec<i64>,
     /// How long after its arrival a value is used.
     pub stale_after: Duration,
+    /// How often it is sent, if the catalog says so.
+    pub cycle: Option<Duration>,
     /// Whether values are delivered with the opposite sign of the DBC's.
     pub inverted: bool,
     /// Where the catalog lists it, from 1.
@@ -143,6 +162,14 @@ impl Catalog {
     #[must_use]
     pub fn signal(&self, id: SignalId) -> Option<&CatalogSignal> {
         self.signals.get(id.index())
+    }
+
+    /// The step from one value of a signal to the next, and its offset: its DBC scale.
+    #[must_use]
+    pub fn resolution(&self, signal: &CatalogSignal) -> Option<(f64, f64)> {
+        let database = self.buses.get(usize::from(signal.bus.0))?.databases.get(signal.source.database)?;
+        let described = database.messages.get(signal.source.message)?.signals.get(signal.source.signal)?;
+        Some((described.factor, described.offset))
     }
 
     /// The bus that a log or an interface calls by this name; [`BusId::UNMAPPED`] if there is none.

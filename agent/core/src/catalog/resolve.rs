@@ -3,9 +3,10 @@
 
 use super::file::{self, BusEntry, CatalogFile, Lines, RangeSource, Sign, SignalEntry};
 use super::names::{expand, has_placeholder, is_vss_path, nearest, parse_range};
+use super::quality;
 use super::{
-    Bus, Catalog, CatalogError, CatalogSignal, DEFAULT_STALE_AFTER, MAX_BUSES, MAX_DBC_FILES, MAX_SIGNALS,
-    MAX_STALE_AFTER, SCHEMA, Source,
+    BITRATES, Bus, Catalog, CatalogError, CatalogSignal, DEFAULT_BITRATE, DEFAULT_DATA_BITRATE,
+    DEFAULT_STALE_AFTER, MAX_BUSES, MAX_DBC_FILES, MAX_SIGNALS, MAX_STALE_AFTER, SCHEMA, Source,
 };
 use crate::dbc::{Database, Diagnostic, Findings, Message, RawKind, Severity, Signal};
 use crate::frame::BusId;
@@ -26,7 +27,7 @@ pub(super) fn resolve(
 ) -> Result<Catalog, CatalogError> {
     let lines = Lines::of(text);
     let mut findings = Findings::new(origin);
-    let CatalogFile { buses, signals } = file::read(text, &lines, &mut findings);
+    let CatalogFile { buses, signals, checks, regimes } = file::read(text, &lines, &mut findings);
     let mut files = DbcFiles::new(text, load);
     let buses = resolve_buses(buses, &mut files, &lines, &mut findings);
     let (digest, dbc_diagnostics) = files.finish();
@@ -42,7 +43,10 @@ pub(super) fn resolve(
     for (line, entry) in &signals {
         resolver.entry(*line, entry);
     }
-    let Resolver { signals, by_vss, findings, .. } = resolver;
+    let Resolver { signals, by_vss, mut findings, .. } = resolver;
+    let mut agreements = quality::Resolver { signals: &signals, by_vss: &by_vss, findings: &mut findings };
+    let checks = agreements.checks(checks);
+    let regimes = agreements.regimes(regimes);
     let (mut problems, mut diagnostics): (Vec<Diagnostic>, Vec<Diagnostic>) =
         findings.finish().into_iter().partition(|finding| finding.severity == Severity::Error);
     if !problems.is_empty() {
@@ -51,7 +55,7 @@ pub(super) fn resolve(
         return Err(CatalogError { problems });
     }
     diagnostics.extend(dbc_diagnostics);
-    Ok(Catalog { buses, signals, diagnostics, digest, by_vss })
+    Ok(Catalog { buses, signals, checks, regimes, diagnostics, digest, by_vss })
 }
 
 /// The DBC files as they are loaded: each is read once, however many buses use it.
@@ -134,7 +138,16 @@ fn resolve_buses(
                 }
             }
         }
-        buses.push(Bus { name, interface, channels, databases });
+        for (key, rate) in [("bitrate", entry.bitrate), ("data_bitrate", entry.data_bitrate)] {
+            if rate.is_some_and(|rate| !BITRATES.contains(&rate)) {
+                let text =
+                    format!("`{key}` must be {} to {} bits a second", BITRATES.start(), BITRATES.end());
+                findings.error(line, &name, text);
+            }
+        }
+        let bitrate = entry.bitrate.unwrap_or(DEFAULT_BITRATE);
+        let data_bitrate = entry.data_bitrate.unwrap_or(DEFAULT_DATA_BITRATE.max(bitrate));
+        buses.push(Bus { name, interface, channels, databases, bitrate, data_bitrate });
     }
     if buses.is_empty() {
         findings.error(
@@ -272,6 +285,10 @@ impl<'b> Resolver<'b> {
             let text = format!("`stale_ms` must be 1 to {}", MAX_STALE_AFTER.as_millis());
             self.findings.error(line, subject, text);
         }
+        if entry.cycle_ms.is_some_and(|ms| ms == 0 || u128::from(ms) > MAX_STALE_AFTER.as_millis()) {
+            let text = format!("`cycle_ms` must be 1 to {}", MAX_STALE_AFTER.as_millis());
+            self.findings.error(line, subject, text);
+        }
     }
 
     fn one(
@@ -324,6 +341,7 @@ impl<'b> Resolver<'b> {
             high: entry.high,
             sentinels: entry.sentinels.clone(),
             stale_after: entry.stale_ms.map_or(DEFAULT_STALE_AFTER, Duration::from_millis),
+            cycle: entry.cycle_ms.map(|ms| Duration::from_millis(u64::from(ms))),
             inverted,
             line,
             source,
@@ -432,6 +450,6 @@ fn fits(signal: &Signal, value: i64) -> bool {
     as_unsigned || as_signed
 }
 
-fn did_you_mean<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> String {
+pub(super) fn did_you_mean<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> String {
     nearest(name, known).map(|near| format!("; did you mean {near}?")).unwrap_or_default()
 }

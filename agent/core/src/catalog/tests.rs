@@ -232,3 +232,66 @@ fn of_multiplexed_signals_only_the_selected_ones_arrive() {
     assert_eq!((disposition, seen.0.len()), (Disposition::Malformed, 0));
     assert_eq!(dispatch(&catalog, id, &[3, 5, 0, 0, 0, 0, 0, 9]).0, Disposition::Filtered);
 }
+
+const QUALITY: &str = r#"
+[[check]]
+name = "cells and pack"
+of = "mean"
+signals = ["Vehicle.Powertrain.TractionBattery.Cell{n}.Voltage"]
+n = "1..2"
+equals = "Vehicle.Powertrain.TractionBattery.Current"
+scale = 2.0
+tolerance = 4
+[[regime]]
+name = "charge"
+when = [{ signal = "Vehicle.Powertrain.TractionBattery.Current", above = 1.0 }]
+"#;
+
+#[test]
+fn checks_and_regimes_name_signals_of_the_catalog() {
+    let catalog = parse(&format!("{CATALOG}{QUALITY}")).unwrap();
+    let [check] = &catalog.checks[..] else { panic!("{:?}", catalog.checks) };
+    assert_eq!(
+        (check.name.as_str(), check.of, check.unit),
+        ("cells and pack", Combination::Mean, Unit::Ampere)
+    );
+    assert_eq!((&check.signals[..], check.equals), (&[SignalId(0), SignalId(1)][..], SignalId(2)));
+    assert_eq!((check.scale, check.tolerance), (2.0, 4.0));
+    let condition = Condition { signal: SignalId(2), above: 1.0, below: f64::INFINITY };
+    assert_eq!(catalog.regimes, [Regime { name: "charge".into(), when: vec![condition] }]);
+}
+
+#[test]
+fn checks_and_regimes_that_cannot_be_are_told() {
+    for (right, wrong, expected) in [
+        ("n = \"1..2\"", "n = \"1..3\"", "no signal Vehicle.Powertrain.TractionBattery.Cell3.Voltage"),
+        ("n = \"1..2\"", "n = \"2\"", "a range such as"),
+        (
+            "Battery.Current\"\nscale",
+            "Battery.Curent\"\nscale",
+            "did you mean Vehicle.Powertrain.TractionBattery.Current",
+        ),
+        ("tolerance = 4", "tolerance = -1", "not negative"),
+        ("of = \"mean\"", "of = \"median\"", "unknown variant"),
+        ("above = 1.0", "above = inf", "a finite number"),
+        (", above = 1.0", "", "needs `above` or `below`"),
+        ("name = \"charge\"", "name = \"\"", "a name has"),
+    ] {
+        let text = format!("{CATALOG}{}", QUALITY.replace(right, wrong));
+        let told = problems(&text);
+        assert!(told.contains(expected) && told.lines().count() == 1, "{wrong}: {told}");
+    }
+    let twice = format!("{CATALOG}{QUALITY}{}", &QUALITY[QUALITY.find("[[regime]]").unwrap()..]);
+    assert!(problems(&twice).contains("already stands above"));
+}
+
+#[test]
+fn bitrates_have_a_default_and_bounds() {
+    let bus = |extra: &str| CATALOG.replace("dbc = [\"bms.dbc\"]", &format!("dbc = [\"bms.dbc\"]\n{extra}"));
+    let of =
+        |text: &str| parse(text).map(|catalog| (catalog.buses[0].bitrate, catalog.buses[0].data_bitrate));
+    assert_eq!(of(CATALOG).unwrap(), (DEFAULT_BITRATE, DEFAULT_DATA_BITRATE));
+    assert_eq!(of(&bus("bitrate = 250_000\ndata_bitrate = 5_000_000")).unwrap(), (250_000, 5_000_000));
+    assert!(problems(&bus("bitrate = 500")).contains("`bitrate` must be 5000 to 8000000"));
+    assert!(problems(&CATALOG.replace("stale_ms = 60000", "cycle_ms = 0")).contains("`cycle_ms` must be"));
+}
