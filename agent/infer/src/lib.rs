@@ -11,6 +11,7 @@
 
 mod gate;
 mod model;
+mod operator;
 mod screen;
 
 pub use model::{Int8Model, ModelError, Shape};

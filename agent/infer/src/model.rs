@@ -1,6 +1,6 @@
 //! A loaded model: from bytes to a plan, and from int8 features to int8 logits.
 
-use crate::{gate, screen};
+use crate::{gate, operator, screen};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use telltale_core::model::Model;
@@ -23,6 +23,8 @@ pub struct Shape {
 /// An int8 model, ready to run on this machine.
 pub struct Int8Model {
     plan: Arc<TypedSimplePlan>,
+    /// Buffers of the runs before; `None` after one that failed, whose half-done work nothing may see.
+    state: Option<TypedSimpleState>,
     shape: Shape,
 }
 
@@ -59,9 +61,9 @@ pub enum ModelError {
         /// Type and shape of the model.
         found: String,
     },
-    /// A product in floats.
-    #[error("`{node}` ({operator}) computes in floats where int8 is expected; export it as QLinearConv")]
-    FloatProduct {
+    /// An operator that is none of ours.
+    #[error("`{node}` ({operator}) is none of this runtime's int8 operators; export it as QLinearConv")]
+    ForeignOperator {
         /// The node.
         node: String,
         /// Its operator after optimisation.
@@ -105,17 +107,13 @@ impl Int8Model {
         check_declaration(&proto, &shape)?;
         let typed = guarded("type", || {
             let input = InferenceFact::dt_shape(i8::datum_type(), [1, shape.channels, shape.subjects]);
-            onnx()
-                .with_ignore_value_info(true)
-                .model_for_proto_model(&proto)?
-                .with_input_fact(0, input)?
-                .into_typed()
+            operator::onnx().model_for_proto_model(&proto)?.with_input_fact(0, input)?.into_typed()
         })?;
         guarded("type", || gate::check_shapes(&typed, &shape))??;
         let optimised = guarded("optimise", || typed.into_optimized())?;
-        guarded("optimise", || gate::check_integers(&optimised))??;
+        gate::check_integers(&optimised)?;
         let plan = guarded("plan", || optimised.into_runnable())?;
-        Ok(Int8Model { plan, shape })
+        Ok(Int8Model { plan, state: None, shape })
     }
 
     /// Scores all subjects: `input` is `[channels][subjects]`, `output` one int8 a subject. Allocates inside tract
@@ -127,15 +125,20 @@ impl Int8Model {
         let Shape { channels, subjects, output_channel } = self.shape;
         check_length("input", channels * subjects, input.len())?;
         check_length("output", subjects, output.len())?;
+        let mut state = match self.state.take() {
+            Some(state) => state,
+            None => guarded("plan", || self.plan.spawn())?,
+        };
         guarded("run", || {
             let tensor = Tensor::from_shape(&[1, channels, subjects], input)?;
-            // A state of its own for each run: nothing outlives it, not even a panic's half-done work.
-            let results = self.plan.run(tvec!(tensor.into_tvalue()))?;
+            let results = state.run(tvec!(tensor.into_tvalue()))?;
             let result = results.first().context("no output")?.to_plain_array_view::<i8>()?;
             let row = result.as_slice().and_then(|all| all.chunks_exact(subjects).nth(output_channel));
             output.copy_from_slice(row.context("the output is not of its checked shape")?);
             Ok(())
-        })
+        })?;
+        self.state = Some(state);
+        Ok(())
     }
 
     /// What the model was loaded for.

@@ -30,7 +30,7 @@ pub(crate) fn read(onnx: &[u8]) -> Result<ModelProto, ModelError> {
     if onnx.len() > MAX_MODEL_BYTES {
         return Err(ModelError::TooLarge { bytes: onnx.len() });
     }
-    let model = tract_onnx::onnx()
+    let model = crate::operator::onnx()
         .proto_model_for_read(&mut &onnx[..])
         .map_err(|e| ModelError::NotOnnx { detail: format!("{e:#}") })?;
     let graph = model

@@ -41,7 +41,7 @@ const CAN_UTILS: Package = Package {
     without: "the test of the whole agent on a live bus",
 };
 /// Runs aarch64 binaries.
-const QEMU_USER: Package = Package {
+pub(crate) const QEMU_USER: Package = Package {
     name: "qemu-user-static",
     shown_by: "qemu-aarch64-static",
     reason: "runs the vehicle's aarch64 binary here",
@@ -91,7 +91,12 @@ const FOR_TESTS: &[Package] =
 pub(crate) const TARGETS: &[&str] = &["aarch64-unknown-linux-musl", "thumbv7em-none-eabihf"];
 
 impl Package {
-    fn is_there(&self) -> bool {
+    /// Debian's name of it.
+    pub(crate) const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    pub(crate) fn is_there(&self) -> bool {
         if self.shown_by.starts_with('/') {
             return Path::new(self.shown_by).exists();
         }

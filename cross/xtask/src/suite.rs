@@ -1,7 +1,7 @@
 //! `cargo xtask test`: puts on the machine what the tests need, builds the binaries that the system tests start,
 //! then hands over to `cargo test`, whose last line and exit code are this command's own.
 
-use crate::{needs, shell};
+use crate::{cross_build, needs, shell};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,10 @@ const ORACLE_REQUIREMENTS: &str = "tests/oracle/requirements.txt";
 pub(crate) fn run(install: bool, args: &[String], vehicle: Option<&Path>) -> Result<()> {
     if install {
         needs::for_tests()?;
+    }
+    // `for_tests` has put the target there.
+    if install && !names_a_package(args) {
+        kernels_of_the_vehicle()?;
     }
     let python = oracle();
     shell::run(&mut shell::cargo(["build", "--package=telltale-agent", "--package=telltale-cloud"]))?;
@@ -30,6 +34,16 @@ pub(crate) fn run(install: bool, args: &[String], vehicle: Option<&Path>) -> Res
         tests.env("TELLTALE_AARCH64_BIN", vehicle);
     }
     shell::run(&mut tests)
+}
+
+/// The models' arithmetic in aarch64's instructions, under emulation: this machine's own tests never reach them.
+fn kernels_of_the_vehicle() -> Result<()> {
+    if !needs::QEMU_USER.is_there() {
+        println!("skipped: the int8 kernels on aarch64, which need {}", needs::QEMU_USER.name());
+        return Ok(());
+    }
+    let target = format!("--target={}", cross_build::VEHICLE);
+    shell::run(&mut shell::cargo(["test", "--package=telltale-qlinear", &target]))
 }
 
 /// The interpreter with the oracles. Without it the comparisons are skipped, not the tests.

@@ -13,7 +13,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("telltale-bridge", &["telltale-wire"]),
     ("telltale-core", &["telltale-wire"]),
     ("telltale-cloud", &["telltale-wire"]),
-    ("telltale-infer", &["telltale-core", "telltale-wire"]),
+    ("telltale-infer", &["telltale-core", "telltale-qlinear", "telltale-wire"]),
+    ("telltale-qlinear", &[]),
     ("telltale-sil", &["telltale-core", "telltale-wire"]),
     ("telltale-workbench", &["telltale-core", "telltale-infer", "telltale-sil", "telltale-wire"]),
     (

@@ -1,0 +1,64 @@
+//! aarch64: the dot product of four bytes (`SDOT`, Armv8.2 FEAT_DotProd), four steps at once.
+#![allow(unsafe_code)] // vector loads and stores take pointers, and the instruction has no stable name in Rust
+
+use crate::layer::Outlet;
+use crate::requantize::{Words, requantize};
+use crate::{OUTPUTS, STEPS, Sums, Weights};
+use std::arch::aarch64::*;
+use std::arch::asm;
+
+/// Safe to call where the dot product was detected.
+pub(super) fn dotprod(words: &[u32], taps: &[u32], weights: &[Weights], outlet: &Outlet, zero: i8) -> Words {
+    assert!(std::arch::is_aarch64_feature_detected!("dotprod"));
+    // SAFETY: the processor has the feature, and NEON is in every aarch64.
+    unsafe { dotprod_tile(words, taps, weights, outlet, zero) }
+}
+
+/// `sum[step] += dot(x[step], w[LANE])`, four steps.
+macro_rules! sdot {
+    ($sum:expr, $x:expr, $w:expr, $lane:literal) => {
+        // SAFETY: registers only; the processor has the feature, as the caller's says.
+        unsafe {
+            asm!(
+                concat!("sdot {s:v}.4s, {x:v}.16b, {w:v}.4b[", $lane, "]"),
+                s = inout(vreg) $sum,
+                x = in(vreg) $x,
+                w = in(vreg) $w,
+                options(pure, nomem, nostack, preserves_flags)
+            );
+        }
+    };
+}
+
+#[target_feature(enable = "neon,dotprod")]
+fn dotprod_tile(words: &[u32], taps: &[u32], weights: &[Weights], outlet: &Outlet, zero: i8) -> Words {
+    let mut sums: Sums = [[0; STEPS]; OUTPUTS];
+    // Eight steps at a time: sixteen registers of sums, two of words, two of weights.
+    for half in 0..STEPS / 8 {
+        let mut acc = [[vdupq_n_s32(0); 2]; OUTPUTS];
+        for (tap, weights) in taps.iter().zip(weights) {
+            let x = &words[*tap as usize + 8 * half..][..8];
+            // SAFETY: 32 bytes of words and 32 of weights lie there.
+            let (x0, x1, w0, w1) = unsafe {
+                let (x, w) = (x.as_ptr().cast::<i8>(), weights.as_ptr());
+                (vld1q_s8(x), vld1q_s8(x.add(16)), vld1q_s8(w), vld1q_s8(w.add(16)))
+            };
+            macro_rules! meet {
+                ($($output:literal $w:ident $lane:literal),*) => {$(
+                    sdot!(acc[$output][0], x0, $w, $lane);
+                    sdot!(acc[$output][1], x1, $w, $lane);
+                )*};
+            }
+            meet!(0 w0 0, 1 w0 1, 2 w0 2, 3 w0 3, 4 w1 0, 5 w1 1, 6 w1 2, 7 w1 3);
+        }
+        for (row, acc) in sums.iter_mut().zip(acc) {
+            let place = &mut row[8 * half..][..8];
+            // SAFETY: 32 bytes lie there.
+            unsafe {
+                vst1q_s32(place.as_mut_ptr(), acc[0]);
+                vst1q_s32(place.as_mut_ptr().add(4), acc[1]);
+            }
+        }
+    }
+    requantize(&sums, outlet, false, zero)
+}

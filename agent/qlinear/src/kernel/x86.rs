@@ -1,0 +1,99 @@
+//! x86_64: AVX2 by 16-bit pairs, AVX-512 VNNI by four bytes at once.
+#![allow(unsafe_code)] // vector loads and stores take pointers
+
+use crate::layer::Outlet;
+use crate::requantize::{Words, requantize};
+use crate::{OUTPUTS, STEPS, Sums, WORD, Weights};
+use std::arch::x86_64::*;
+
+/// Safe to call where AVX2 was detected, which making a [`Kernel::Avx2`](super::Kernel) says.
+pub(super) fn avx2(words: &[u32], taps: &[u32], weights: &[Weights], outlet: &Outlet, zero: i8) -> Words {
+    assert!(is_x86_feature_detected!("avx2"));
+    // SAFETY: the processor has the feature.
+    unsafe { avx2_tile(words, taps, weights, outlet, zero) }
+}
+
+/// Safe to call where AVX-512 VNNI was detected.
+pub(super) fn vnni(words: &[u32], taps: &[u32], weights: &[Weights], outlet: &Outlet, zero: i8) -> Words {
+    assert!(is_x86_feature_detected!("avx512vnni") && is_x86_feature_detected!("avx512vl"));
+    // SAFETY: the processor has the features; AVX2 comes with AVX-512.
+    unsafe { vnni_tile(words, taps, weights, outlet, zero) }
+}
+
+/// Eight steps of a tile.
+#[target_feature(enable = "avx2")]
+fn load(words: &[u32; STEPS], half: usize) -> __m256i {
+    let eight = &words.as_chunks::<8>().0[half];
+    // SAFETY: 32 bytes lie there, and no alignment is asked for.
+    unsafe { _mm256_loadu_si256(eight.as_ptr().cast()) }
+}
+
+#[target_feature(enable = "avx2")]
+fn store(sums: &mut [i32; STEPS], half: usize, eight: __m256i) {
+    let place = &mut sums.as_chunks_mut::<8>().0[half];
+    // SAFETY: 32 bytes lie there, and no alignment is asked for.
+    unsafe { _mm256_storeu_si256(place.as_mut_ptr().cast(), eight) }
+}
+
+/// The sixteen words at a tap.
+#[inline(always)]
+fn at(words: &[u32], tap: u32) -> &[u32; STEPS] {
+    // The caller saw that every tap has as many behind it: this never is the fallback.
+    words[tap as usize..].first_chunk().unwrap_or(&[0; STEPS])
+}
+
+#[target_feature(enable = "avx2")]
+fn avx2_tile(words: &[u32], taps: &[u32], weights: &[Weights], outlet: &Outlet, zero: i8) -> Words {
+    let mut sums: Sums = [[0; STEPS]; OUTPUTS];
+    // Two output channels at a time: each step has two halves of a sum, so eight registers hold them.
+    for pair in 0..OUTPUTS / 2 {
+        let mut acc = [[_mm256_setzero_si256(); 4]; 2];
+        for (tap, weights) in taps.iter().zip(weights) {
+            let x = at(words, *tap);
+            let (low, high) = (load(x, 0), load(x, 1));
+            let quarters = [
+                _mm256_cvtepi8_epi16(_mm256_castsi256_si128(low)),
+                _mm256_cvtepi8_epi16(_mm256_extracti128_si256::<1>(low)),
+                _mm256_cvtepi8_epi16(_mm256_castsi256_si128(high)),
+                _mm256_cvtepi8_epi16(_mm256_extracti128_si256::<1>(high)),
+            ];
+            for (row, four) in acc.iter_mut().zip(&weights.as_chunks::<WORD>().0[2 * pair..]) {
+                let wide = _mm_cvtepi8_epi16(_mm_cvtsi32_si128(i32::from_le_bytes(four.map(|w| w as u8))));
+                let w = _mm256_broadcastq_epi64(wide);
+                for (sum, x) in row.iter_mut().zip(quarters) {
+                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(x, w));
+                }
+            }
+        }
+        for (row, acc) in sums[2 * pair..].iter_mut().zip(acc) {
+            for half in 0..2 {
+                // Adding pairs works within 128 bits: put the quarters back in order.
+                let added = _mm256_hadd_epi32(acc[2 * half], acc[2 * half + 1]);
+                store(row, half, _mm256_permute4x64_epi64::<0b11_01_10_00>(added));
+            }
+        }
+    }
+    requantize(&sums, outlet, false, zero)
+}
+
+#[target_feature(enable = "avx2,avx512vnni,avx512vl")]
+fn vnni_tile(words: &[u32], taps: &[u32], weights: &[Weights], outlet: &Outlet, zero: i8) -> Words {
+    let sign = _mm256_set1_epi8(-128);
+    let mut acc = [[_mm256_setzero_si256(); 2]; OUTPUTS];
+    for (tap, weights) in taps.iter().zip(weights) {
+        // The instruction takes unsigned by signed: x + 128 by w, and the outlet takes the surplus off.
+        let x = at(words, *tap);
+        let (low, high) = (_mm256_xor_si256(load(x, 0), sign), _mm256_xor_si256(load(x, 1), sign));
+        for (row, four) in acc.iter_mut().zip(weights.as_chunks::<WORD>().0) {
+            let w = _mm256_set1_epi32(i32::from_le_bytes(four.map(|w| w as u8)));
+            row[0] = _mm256_dpbusd_epi32(row[0], low, w);
+            row[1] = _mm256_dpbusd_epi32(row[1], high, w);
+        }
+    }
+    let mut sums: Sums = [[0; STEPS]; OUTPUTS];
+    for (row, acc) in sums.iter_mut().zip(acc) {
+        store(row, 0, acc[0]);
+        store(row, 1, acc[1]);
+    }
+    requantize(&sums, outlet, true, zero)
+}
