@@ -389,6 +389,8 @@ pub enum LossStage {
     SpoolWrite,
     /// Records, that the cloud could not read and will never take.
     Refused,
+    /// Frames, in a firmware bridge or on the line from it.
+    Bridge,
 }
 
 /// Records of one lane and boot that are gone, both ends included.

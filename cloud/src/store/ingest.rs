@@ -231,7 +231,7 @@ impl Intake<'_> {
             Record::Summary(summary) => self.summary(place, summary).await,
             Record::Loss(loss) => {
                 let total = match loss.stage {
-                    LossStage::Receive => &mut self.done.lost_frames,
+                    LossStage::Receive | LossStage::Bridge => &mut self.done.lost_frames,
                     LossStage::Channel
                     | LossStage::SpoolCap
                     | LossStage::SpoolCorrupt
