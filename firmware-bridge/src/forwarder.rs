@@ -55,6 +55,8 @@ struct Session {
     id: u32,
     window: u64,
     heard_us: u64,
+    /// It has heard the beat that opened it, from which its numbers count.
+    has_granted: bool,
 }
 
 /// A message on its way to the line.
@@ -189,19 +191,25 @@ impl<'k, const N: usize> Forwarder<'k, N> {
             self.session = None;
             return;
         }
-        if self.session.as_ref().is_none_or(|session| session.id != open.session) {
+        let goes_on = |session: &Session| session.id == open.session && session.has_granted;
+        if !self.session.as_ref().is_some_and(goes_on) {
             self.cursor = self.ring.start();
             // What fell out after it was sent, and was never taken, is reported as lost: nobody is known to have it.
             self.cursor.number = self.taken;
         }
-        self.session = Some(Session { id: open.session, window: u64::from(open.window), heard_us: now_us });
+        self.session = Some(Session {
+            id: open.session,
+            window: u64::from(open.window),
+            heard_us: now_us,
+            has_granted: self.session.as_ref().is_some_and(goes_on),
+        });
     }
 
     fn grant(&mut self, grant: Grant, now_us: u64) {
         let Some(session) = self.session.as_mut().filter(|session| session.id == grant.session) else {
             return;
         };
-        session.heard_us = now_us;
+        (session.heard_us, session.has_granted) = (now_us, true);
         if grant.taken > self.taken && grant.taken <= self.cursor.number {
             self.taken = grant.taken;
             self.ring.release(grant.taken, now_us);

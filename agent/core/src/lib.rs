@@ -5,6 +5,7 @@
 //! The way up, one room an arrow:
 //! `CanFrame -> Sample -> Window -> FeatureVector -> Score -> Verdict -> Record -> Batch`.
 
+pub mod bridge;
 pub mod bus;
 pub mod catalog;
 pub mod clock;
