@@ -9,19 +9,17 @@ use crate::load;
 use crate::mailbox::{Mailbox, mailbox};
 use crate::memory;
 use crate::observe::{Observer, Seen};
-use crate::source::{LogSource, SocketCanOptions, SocketCanSource, Source, SourceError, boot_time};
+use crate::source::{self, SourceError, boot_time};
 use crate::state;
 use crate::store::{Clock, Store, StoreEnded, StoreHandle};
 use crate::tls::{self, Credentials};
 use crate::uplink::{self, LineConfig, Until, UplinkView};
 use anyhow::Context as _;
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use telltale_core::catalog::Catalog;
-use telltale_core::frame::BusId;
 use telltale_core::pipeline::{Pipeline, PipelineConfig};
 use telltale_core::spool::SpoolConfig;
 use telltale_core::uplink::UplinkConfig;
@@ -211,7 +209,7 @@ impl Capture {
     ) -> anyhow::Result<oneshot::Receiver<anyhow::Result<()>>> {
         let Capture { store, stop, totals, mailbox } = self;
         let can_wait = matches!(config.source, SourceConfig::Log { .. });
-        let mut source = open_source(&config.source, catalog)?;
+        let mut source = source::open(&config.source, catalog)?;
         let (done, ended) = oneshot::channel();
         let body = move || {
             let mut stored = Ok(());
@@ -242,25 +240,6 @@ impl Capture {
 fn finished(driven: Result<(), SourceError>, stored: Result<(), StoreEnded>) -> anyhow::Result<()> {
     driven.context("the source failed")?;
     Ok(stored?)
-}
-
-fn open_source(config: &SourceConfig, catalog: Catalog) -> anyhow::Result<Box<dyn Source + Send>> {
-    Ok(match config {
-        SourceConfig::Log { path, pace } => {
-            let bus_of = move |channel: &str| catalog.bus_of_channel(channel);
-            Box::new(LogSource::open(&[path], None, *pace, bus_of)?)
-        }
-        SourceConfig::Live => {
-            let interface = |(place, bus): (usize, &telltale_core::catalog::Bus)| {
-                (bus.interface.clone(), BusId(place as u8))
-            };
-            let interfaces = catalog.buses.iter().enumerate().map(interface).collect();
-            let ids =
-                catalog.signals.iter().map(|signal| signal.id).collect::<BTreeSet<_>>().into_iter().collect();
-            let options = SocketCanOptions { ids: Some(ids), ..SocketCanOptions::new(interfaces) };
-            Box::new(SocketCanSource::open(&options)?)
-        }
-    })
 }
 
 /// A verdict is worth a line in the log.

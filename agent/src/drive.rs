@@ -18,9 +18,10 @@ const MAX_WAIT: Duration = Duration::from_millis(100);
 /// Frames lost in the receive buffer are told once in this time, in one record, as long as the loss goes on.
 const LOSS_RECORD_PERIOD: Duration = Duration::from_secs(1);
 
-/// What the source lost and has not been told yet.
-#[derive(Default)]
+/// What the source lost at one stage and has not been told yet.
 struct Losing {
+    stage: LossStage,
+    why: &'static str,
     told: u64,
     last: MonoTime,
 }
@@ -38,7 +39,10 @@ pub fn drive(
     mut sink: impl FnMut(&Pipeline, Record),
 ) -> Result<(), SourceError> {
     let mut frames: Vec<CanFrame> = Vec::with_capacity(BATCH);
-    let mut losing = Losing::default();
+    let mut losing = [
+        Losing::new(LossStage::Receive, "the kernel's receive buffer was full"),
+        Losing::new(LossStage::Bridge, "lost in the bridge or on the line from it"),
+    ];
     let ended = loop {
         if stop.load(Ordering::Relaxed) {
             break Ok(());
@@ -57,15 +61,19 @@ pub fn drive(
             Ok(SourceEvent::End) => break Ok(()),
             Err(error) => break Err(error),
         }
-        if let Some(loss) = losing.account(source.lost(), source.now(), pipeline) {
-            sink(pipeline, loss);
+        for (losing, lost) in losing.iter_mut().zip(lost(source)) {
+            if let Some(loss) = losing.account(lost, source.now(), pipeline) {
+                sink(pipeline, loss);
+            }
         }
         while let Some(record) = pipeline.poll_record() {
             sink(pipeline, record);
         }
     };
-    if let Some(loss) = losing.tell(source.lost(), source.now(), pipeline) {
-        sink(pipeline, loss);
+    for (losing, lost) in losing.iter_mut().zip(lost(source)) {
+        if let Some(loss) = losing.tell(lost, source.now(), pipeline) {
+            sink(pipeline, loss);
+        }
     }
     pipeline.finish();
     while let Some(record) = pipeline.poll_record() {
@@ -74,7 +82,17 @@ pub fn drive(
     ended
 }
 
+/// What was lost so far, by stage.
+fn lost(source: &dyn Source) -> [u64; 2] {
+    let in_bridge = source.lost_in_bridge();
+    [source.lost().saturating_sub(in_bridge), in_bridge]
+}
+
 impl Losing {
+    const fn new(stage: LossStage, why: &'static str) -> Losing {
+        Losing { stage, why, told: 0, last: MonoTime(0) }
+    }
+
     /// The record that is due: at once when losing begins, then once a period.
     fn account(&mut self, lost: u64, now: MonoTime, pipeline: &mut Pipeline) -> Option<Record> {
         let quiet = self.told > 0 && now.since(self.last) < LOSS_RECORD_PERIOD;
@@ -90,13 +108,13 @@ impl Losing {
         self.told = lost;
         self.last = now;
         pipeline.count_lost(count);
-        log::warn!("{count} frames lost before the agent could read them: the receive buffer was full");
+        log::warn!("{count} frames lost before the agent could read them: {}", self.why);
         Some(Record::Loss(LossRecord {
             at: pipeline.stamp(now),
-            stage: LossStage::Receive,
+            stage: self.stage,
             count,
             range: None,
-            why: "the kernel's receive buffer was full".into(),
+            why: self.why.into(),
         }))
     }
 }

@@ -4,14 +4,20 @@
 //! A source owns time as well: its frames and its `now` are on one monotonic clock, which for a log is the log's
 //! own. Nothing that a source drops is dropped silently: its report counts it.
 
+mod bridge;
 mod filter;
 mod lines;
 mod log_file;
+mod merged;
+mod open;
 mod recvmmsg;
 mod socket_can;
 mod timeline;
 
+pub use bridge::{BridgeOptions, BridgeSource, NotAPlace, Place};
 pub use log_file::{LogSource, Pace};
+pub use merged::MergedSource;
+pub use open::open;
 pub use recvmmsg::boot_time;
 pub use socket_can::{SocketCanOptions, SocketCanSource};
 
@@ -57,6 +63,11 @@ pub trait Source {
 
     /// Frames lost before they could be read, so far. Cheap: for every turn of a loop.
     fn lost(&self) -> u64;
+
+    /// Of these, the ones that a bridge lost or the line from it.
+    fn lost_in_bridge(&self) -> u64 {
+        0
+    }
 
     /// What happened so far.
     fn report(&self) -> SourceReport;

@@ -180,9 +180,7 @@ impl Source for SocketCanSource {
     }
 
     fn anchor(&self) -> Option<ClockAnchor> {
-        let (mono, real) = both_clocks();
-        let wall = i64::try_from(real / 1_000).ok().map(WallTime::from_unix_micros)?;
-        (real >= WALL_CLOCK_SET_NS).then_some(ClockAnchor { mono, wall })
+        live_anchor()
     }
 
     fn lost(&self) -> u64 {
@@ -248,6 +246,13 @@ fn set_up(socket: &CanFdSocket, options: &SocketCanOptions, report: &mut SourceR
         ));
     }
     Ok(())
+}
+
+/// Where the machine's clock stands on the wall clock, if that was set.
+pub(super) fn live_anchor() -> Option<ClockAnchor> {
+    let (mono, real) = both_clocks();
+    let wall = i64::try_from(real / 1_000).ok().map(WallTime::from_unix_micros)?;
+    (real >= WALL_CLOCK_SET_NS).then_some(ClockAnchor { mono, wall })
 }
 
 /// Monotonic microseconds and wall nanoseconds of one moment.
