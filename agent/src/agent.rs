@@ -5,6 +5,7 @@ use crate::control::ControlSocket;
 use crate::desk::Desk;
 use crate::drive::drive;
 use crate::files::SpoolDirectory;
+use crate::guard::{Budget, guard};
 use crate::load;
 use crate::mailbox::{Mailbox, mailbox};
 use crate::memory;
@@ -49,6 +50,7 @@ impl Agent {
     pub fn prepare(config: Config) -> anyhow::Result<Agent> {
         let catalog = load::catalog(&config.catalog)?;
         let models = load::models(&config.models, &catalog)?;
+        let models = guard(models, &Budget::of(config.inference_budget()));
         if models.is_empty() {
             log::warn!("the configuration names no model: frames are decoded and counted, nothing is judged");
         }

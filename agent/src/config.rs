@@ -41,6 +41,9 @@ pub struct Config {
     /// The control socket.
     #[serde(default)]
     pub control: ControlSettings,
+    /// What the agent may take of the machine.
+    #[serde(default)]
+    pub limits: LimitSettings,
 }
 
 /// Where frames come from.
@@ -98,6 +101,26 @@ pub struct SpoolSettings {
 pub struct ControlSettings {
     /// Its path; `control.sock` in the spool's folder if it is not given, and no socket if it is empty.
     pub socket: Option<PathBuf>,
+}
+
+/// What the agent may take of the machine.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitSettings {
+    /// How long one inference may take, in milliseconds.
+    pub inference_ms: u32,
+    /// The process's nice level, 0 to 19.
+    pub nice: u8,
+    /// Beyond so much memory the agent warns, in MiB; `None` for no limit.
+    pub memory_mib: Option<u32>,
+    /// Beyond so much of one processor, over a status period, the agent warns, in percent; `None` for no limit.
+    pub cpu_percent: Option<u32>,
+}
+
+impl Default for LimitSettings {
+    fn default() -> LimitSettings {
+        LimitSettings { inference_ms: 1_000, nice: 0, memory_mib: None, cpu_percent: None }
+    }
 }
 
 /// The cloud.
@@ -223,6 +246,20 @@ impl Config {
             (16..=65_536).contains(&config.spool.cap_mib),
             "`spool.cap_mib` is to be 16 to 65536"
         );
+        let limits = &config.limits;
+        anyhow::ensure!(
+            (1..=60_000).contains(&limits.inference_ms),
+            "`limits.inference_ms` is to be 1 to 60000"
+        );
+        anyhow::ensure!(limits.nice <= 19, "`limits.nice` is to be 0 to 19");
+        anyhow::ensure!(
+            limits.memory_mib.is_none_or(|mib| mib >= 8),
+            "`limits.memory_mib` is to be 8 or more: the agent itself takes that"
+        );
+        anyhow::ensure!(
+            limits.cpu_percent.is_none_or(|percent| (1..=10_000).contains(&percent)),
+            "`limits.cpu_percent` is to be 1 to 10000 (of one processor)"
+        );
         Ok(config)
     }
 
@@ -242,6 +279,12 @@ impl Config {
         if let Some(uplink) = &mut self.uplink {
             [&mut uplink.ca, &mut uplink.cert, &mut uplink.key].into_iter().for_each(place);
         }
+    }
+
+    /// How long one inference may take.
+    #[must_use]
+    pub fn inference_budget(&self) -> Duration {
+        Duration::from_millis(u64::from(self.limits.inference_ms))
     }
 
     /// Where the control socket is; `None` if there is to be none.

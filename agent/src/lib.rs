@@ -11,6 +11,7 @@ pub mod control;
 mod desk;
 pub mod drive;
 pub mod files;
+pub mod guard;
 pub mod load;
 pub mod mailbox;
 pub mod memory;

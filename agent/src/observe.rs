@@ -269,6 +269,9 @@ fn model(known: &ModelOutline, held: &ModelView, now: MonoTime) -> ModelFacts {
         version: known.version.clone(),
         digest: known.model.digest.to_string(),
         window_age_s: held.window.map(|end| now.since(end).as_secs_f64()),
+        failures: held.isolation.failures,
+        slow: held.isolation.slow,
+        off_for_s: held.isolation.until.map(|until| until.since(now).as_secs_f64()),
         subjects: subjects.collect(),
     }
 }

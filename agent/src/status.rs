@@ -123,6 +123,12 @@ pub struct ModelFacts {
     pub digest: String,
     /// Since the end of its latest window, in seconds; absent before the first.
     pub window_age_s: Option<f64>,
+    /// Runs that failed, slow ones included.
+    pub failures: u64,
+    /// Runs that took longer than they may.
+    pub slow: u64,
+    /// Switched off after failures, for so many seconds more.
+    pub off_for_s: Option<f64>,
     /// What is held of each subject.
     pub subjects: Vec<SubjectFacts>,
 }

@@ -21,6 +21,8 @@ pub mod time;
 pub mod unit;
 
 #[cfg(feature = "alloc")]
+pub mod agent_event;
+#[cfg(feature = "alloc")]
 pub mod bits;
 #[cfg(feature = "alloc")]
 pub mod bus;

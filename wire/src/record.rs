@@ -3,6 +3,7 @@
 //! On the wire and in the spool a record is a [`RawRecord`]: a kind number and a postcard body. [`RawRecord::parse`]
 //! gives the [`Record`], or says that the kind is from a newer vehicle; such a record is kept as it is.
 
+use crate::agent_event::AgentEvent;
 use crate::bus::{BusRecord, BusReport};
 use crate::digest::{Digest, ShortDigest};
 use crate::ids::{BootId, Lane, Seq};
@@ -44,6 +45,8 @@ pub enum Record {
     Bus(BusRecord),
     /// What signals, scores and buses looked like, or what they are called.
     Signals(SignalRecord),
+    /// Something happened to the agent itself or to a model.
+    Agent(AgentEvent),
 }
 
 /// Why a body was not read as a record.
@@ -93,6 +96,7 @@ impl Record {
             Record::Loss(_) => 5,
             Record::Bus(_) => 8,
             Record::Signals(_) => 6,
+            Record::Agent(_) => 9,
         }
     }
 
@@ -106,7 +110,10 @@ impl Record {
                 BusReport::Statistics(_) => Lane::Status,
             },
             // Without its directory a statistic has no name: it goes with what is dropped late.
-            Record::Boot(_) | Record::Status(_) | Record::Signals(SignalRecord::Directory(_)) => Lane::Status,
+            Record::Boot(_)
+            | Record::Status(_)
+            | Record::Signals(SignalRecord::Directory(_))
+            | Record::Agent(_) => Lane::Status,
             Record::Summary(_) | Record::Signals(SignalRecord::Statistics(_)) => Lane::Summary,
         }
     }
@@ -125,6 +132,7 @@ impl Record {
             Record::Loss(body) => postcard::to_allocvec(body),
             Record::Bus(body) => postcard::to_allocvec(body),
             Record::Signals(body) => postcard::to_allocvec(body),
+            Record::Agent(body) => postcard::to_allocvec(body),
         };
         let body = body.map_err(|e| RecordError::Malformed { kind, why: alloc::format!("{e}") })?;
         if body.len() > MAX_BODY {
@@ -151,6 +159,7 @@ impl RawRecord {
             5 => self.body_as().map(Record::Loss),
             8 => self.body_as().map(Record::Bus),
             6 => self.body_as().map(Record::Signals),
+            9 => self.body_as().map(Record::Agent),
             kind => Err(RecordError::UnknownKind(kind)),
         }
     }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use telltale_wire::agent_event::*;
 use telltale_wire::bridge::*;
 use telltale_wire::bus::*;
 use telltale_wire::digest::{Digest, ShortDigest};
@@ -123,6 +124,7 @@ fn records() -> Vec<Case> {
         | Record::Loss(_)
         | Record::Bus(_) => (),
         Record::Signals(SignalRecord::Directory(_) | SignalRecord::Statistics(_)) => (),
+        Record::Agent(_) => (),
     };
     let boot = BootRecord {
         at: EARLY,
@@ -178,6 +180,28 @@ fn records() -> Vec<Case> {
         record("signals-directory", Record::Signals(SignalRecord::Directory(directory()))),
         record("signals-statistics", Record::Signals(SignalRecord::Statistics(statistics()))),
     ]
+    .into_iter()
+    .chain(agent_events())
+    .collect()
+}
+
+/// A change that is missing below does not compile.
+fn agent_events() -> impl Iterator<Item = Case> {
+    let label = |change: &AgentChange| match change {
+        AgentChange::Reloaded { .. } => "agent-reloaded",
+        AgentChange::ReloadRefused { .. } => "agent-reload-refused",
+        AgentChange::ModelIsolated { .. } => "agent-model-isolated",
+        AgentChange::ModelResumed { .. } => "agent-model-resumed",
+    };
+    let (fault, why) = (ModelFault::TooSlow, "900 ms".to_owned());
+    let changes = vec![
+        AgentChange::Reloaded { catalog: Digest(core::array::from_fn(|i| i as u8)), models: vec![model()] },
+        AgentChange::ReloadRefused { why: "line 3".into() },
+        AgentChange::ModelIsolated { model: model(), fault, failures: 300, retry_after_s: 600, why },
+        AgentChange::ModelResumed { model: model() },
+    ];
+    let case = move |change| record(label(&change), Record::Agent(AgentEvent { at: AT, change }));
+    changes.into_iter().map(case)
 }
 
 fn bus(report: BusReport) -> BusRecord {
@@ -401,6 +425,7 @@ fn boundaries() -> Vec<(&'static str, Vec<Case>)> {
                 WarmingUp NotReceived Stale OutOfRange SensorFault ModelFailed OutsideTrainingRegime),
         ),
         ("refusal-code", variants!(RefusalCode: Malformed NotThisVehicle TooLarge Unavailable NewerProtocol)),
+        ("model-fault", variants!(ModelFault: NoOutput NotFinite TooSlow)),
         ("series-kind", variants!(SeriesKind: Signal Score)),
         ("bridge-kind", variants!(BridgeKind: Classic Fd Remote Error)),
     ]

@@ -3,6 +3,7 @@
 
 use crate::document::DocumentError;
 use serde::Deserialize;
+use std::time::Duration;
 use telltale_wire::digest::Digest;
 use telltale_wire::record::ModelRef;
 
@@ -17,6 +18,12 @@ pub trait Model: Send {
     /// # Errors
     /// A sentence on why there is no output. A model that fails is isolated: its verdicts become indeterminate.
     fn infer(&mut self, input: &[i8], output: &mut [i8]) -> Result<(), String>;
+
+    /// How long the latest inference took, if that was longer than it may. Its output counts all the same, but a
+    /// model that is too slow again and again is isolated. Where nobody measures, nothing is too slow.
+    fn overran(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// What a model's folder says of it: `model.toml`.

@@ -112,6 +112,9 @@ fn write_page(page: &mut String, status: &Value) -> std::fmt::Result {
             held("anomalous"),
             held("indeterminate")
         )?;
+        if let Some(seconds) = model["off_for_s"].as_f64() {
+            writeln!(page, "          switched off after failures, tried again in {seconds:.0} s")?;
+        }
         for subject in subjects.iter().filter(|subject| subject["verdict"] == "anomalous") {
             writeln!(
                 page,

@@ -241,7 +241,11 @@ impl Intake<'_> {
                 *total = total.saturating_add(loss.count);
                 Ok(())
             }
-            Record::Boot(_) | Record::Status(_) | Record::Bus(_) | Record::Signals(_) => Ok(()),
+            Record::Boot(_)
+            | Record::Status(_)
+            | Record::Bus(_)
+            | Record::Signals(_)
+            | Record::Agent(_) => Ok(()),
         }
     }
 

@@ -1,5 +1,6 @@
-//! What one model thinks of one window: quantize, infer, calibrate, judge, and say why.
+//! What one model thinks of one window: score, judge, and say why.
 
+use super::scorer::Scorer;
 use super::stamp;
 use super::view::{ModelOutline, ModelView, SubjectView};
 use crate::catalog::Catalog;
@@ -75,8 +76,7 @@ pub(super) struct Outcome<'a> {
 /// A model, its judge and the rules beside it.
 pub(super) struct Mind {
     reference: ModelRef,
-    manifest: Manifest,
-    model: Box<dyn Model>,
+    scorer: Scorer,
     judge: Judge,
     features: Vec<Feature>,
     subjects: Vec<Subject>,
@@ -85,13 +85,9 @@ pub(super) struct Mind {
     limits_judge: Judge,
     limits_subjects: Vec<Subject>,
     limits_reference: ModelRef,
-    input: Vec<i8>,
-    output: Vec<i8>,
-    scores: Vec<Result<f32, IndeterminateReason>>,
     /// What the latest window left, for whoever looks on.
     standing: Vec<SubjectView>,
     latest_window: Option<MonoTime>,
-    failing: bool,
     summary: Stretch,
     scratch: Vec<f32>,
 }
@@ -144,15 +140,18 @@ impl Mind {
             .collect::<Vec<_>>();
         let n = subjects.len();
         Ok(Mind {
+            scorer: Scorer::new(
+                manifest.reference(&digest),
+                manifest.clone(),
+                model,
+                features.features.len(),
+                n,
+            ),
             reference: manifest.reference(&digest),
             judge: Judge::new(manifest.decision, n),
             prefix: prefix(&features),
-            input: vec![0; features.features.len() * n],
-            output: vec![0; n],
-            scores: Vec::with_capacity(n),
             standing: vec![UNSEEN; n],
             latest_window: None,
-            failing: false,
             summary: Stretch {
                 windows: 0,
                 reference: 0.0,
@@ -166,8 +165,6 @@ impl Mind {
             limits,
             limits_subjects,
             subjects,
-            model,
-            manifest,
         })
     }
 
@@ -178,13 +175,14 @@ impl Mind {
     pub(super) fn outline(&self) -> ModelOutline {
         ModelOutline {
             model: self.reference.clone(),
-            version: self.manifest.version.clone(),
+            version: self.scorer.manifest.version.clone(),
             subjects: self.subjects.iter().map(|subject| subject.name.clone()).collect(),
         }
     }
 
     pub(super) fn look(&self, view: &mut ModelView) {
         view.window = self.latest_window;
+        view.isolation = self.scorer.isolation;
         view.subjects.clear();
         view.subjects.extend_from_slice(&self.standing);
     }
@@ -194,12 +192,12 @@ impl Mind {
         outcome.counts.windows += 1;
         let at = window.end();
         self.latest_window = Some(at);
-        self.score(table);
+        outcome.records.extend(self.scorer.score(at, table, outcome.anchor));
         self.check_limits(window, outcome);
         self.summary.windows += 1;
         self.summary.reference = table.reference();
         for subject in 0..self.subjects.len() {
-            let score = self.scores[subject];
+            let score = self.scorer.scores[subject];
             self.summary.note(subject, table, score);
             let judgement = self.judge.judge(subject, at, score);
             let verdict = self.standing_verdict(subject, judgement.verdict);
@@ -245,35 +243,6 @@ impl Mind {
         stretch.best.fill(NO_SCORE);
         stretch.deviation.fill(ABSENT);
         Some(summary)
-    }
-
-    /// Fills `scores`: one inference for all subjects.
-    fn score(&mut self, table: &FeatureTable) {
-        for (q, x) in self.input.iter_mut().zip(table.normalised()) {
-            *q = self.manifest.input.quantize(*x);
-        }
-        let ran = self.model.infer(&self.input, &mut self.output);
-        if let Err(why) = &ran
-            && !self.failing
-        {
-            log::error!(
-                "model {}: {why}; its verdicts are indeterminate until it runs again",
-                self.reference.name
-            );
-        }
-        self.failing = ran.is_err();
-        self.scores.clear();
-        for subject in 0..self.subjects.len() {
-            let score = match (table.state(subject), &ran) {
-                (Err(why), _) => Err(why.reason()),
-                (Ok(()), Err(_)) => Err(IndeterminateReason::ModelFailed),
-                (Ok(()), Ok(())) => {
-                    let logit = self.manifest.output.dequantize(self.output[subject]);
-                    Ok(self.manifest.calibration.probability(logit))
-                }
-            };
-            self.scores.push(score);
-        }
     }
 
     /// The model's verdict; where the model itself failed, the limits stand in for it.

@@ -4,11 +4,14 @@
 //! bring input, [`Pipeline::poll_record`] takes what came of it. From frame to verdict nothing is allocated but by
 //! a model's runtime and by the records themselves.
 
+mod isolation;
 mod latest;
 mod mind;
+mod scorer;
 mod summary;
 mod view;
 
+pub use isolation::{FIRST_REST, ISOLATE_AFTER, Isolation, LONGEST_REST};
 pub use latest::Latest;
 pub use mind::{LoadError, LoadedModel};
 pub use view::{BusOutline, ModelOutline, ModelView, Outline, SignalOutline, SubjectView, View};
@@ -171,6 +174,28 @@ impl Pipeline {
     #[must_use]
     pub const fn totals(&self) -> &Counts {
         &self.totals
+    }
+
+    /// Takes over from the pipeline that this one replaces, between two frames: what was counted, and, if the catalog
+    /// is the same, the latest samples and the models that both have, with their windows and what they hold of their
+    /// subjects. Before it the old one's summary is closed ([`Pipeline::finish`]) and its records are taken.
+    pub fn inherit(&mut self, before: &mut Pipeline) {
+        self.totals = before.totals;
+        self.summary.count_from(&self.totals);
+        self.anchor = before.anchor;
+        if self.outline.buses == before.outline.buses {
+            std::mem::swap(&mut self.bus_frames, &mut before.bus_frames);
+        }
+        if self.outline.catalog != before.outline.catalog {
+            return;
+        }
+        std::mem::swap(&mut self.rest, &mut before.rest);
+        for watcher in &mut self.watchers {
+            let same = |old: &&mut Watcher| old.mind.reference() == watcher.mind.reference();
+            if let Some(old) = before.watchers.iter_mut().find(same) {
+                std::mem::swap(watcher, old);
+            }
+        }
     }
 
     /// What this pipeline consists of.

@@ -21,6 +21,11 @@ impl SummaryBuilder {
         SummaryBuilder { period, from: None, due: None, to: MonoTime(0), before: Counts::default() }
     }
 
+    /// Starts from these counts: what was counted before belongs to another's stretches.
+    pub(super) fn count_from(&mut self, totals: &Counts) {
+        self.before = *totals;
+    }
+
     #[inline]
     pub(super) fn saw_frame(&mut self, at: MonoTime) {
         if self.from.is_none() {

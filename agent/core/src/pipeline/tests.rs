@@ -5,6 +5,8 @@ use crate::feature::FeatureSpec;
 use crate::frame::{BusId, CanId, FrameKind};
 use crate::model::{Manifest, Model};
 use crate::signal::NoData;
+use std::sync::atomic::{AtomicU8, Ordering};
+use telltale_wire::agent_event::AgentChange;
 use telltale_wire::digest::Digest;
 use telltale_wire::record::{IndeterminateReason, VerdictCode, VerdictEvent};
 
@@ -57,13 +59,16 @@ fn catalog() -> Catalog {
 }
 
 fn pipeline(failing: bool) -> Pipeline {
+    Pipeline::new(&catalog(), vec![loaded("m", LowIsOdd { failing })], PipelineConfig::default()).unwrap()
+}
+
+/// A model with the digest of this name.
+fn loaded(name: &str, model: impl Model + 'static) -> LoadedModel {
     let features = FeatureSpec::parse(SPEC, "f.toml").unwrap();
     let manifest = crate::model::tests::EXAMPLE
         .replace("features_digest = \"00\"", &format!("features_digest = \"{}\"", features.digest));
     let manifest = Manifest::parse(&manifest, "m.toml").unwrap();
-    let model =
-        LoadedModel { manifest, digest: Digest::of(b"m"), features, model: Box::new(LowIsOdd { failing }) };
-    Pipeline::new(&catalog(), vec![model], PipelineConfig::default()).unwrap()
+    LoadedModel { manifest, digest: Digest::of(name.as_bytes()), features, model: Box::new(model) }
 }
 
 fn frame(second: u64, millivolts: [u16; CELLS]) -> CanFrame {
@@ -227,4 +232,127 @@ fn whoever_looks_on_sees_counts_and_verdicts() {
     assert_eq!(verdicts, [nominal, nominal, VerdictCode::Anomalous, nominal]);
     assert!(view.models[0].subjects[2].score.unwrap() > 0.5);
     assert_eq!(view.outline.models[0].subjects, ["Cell1", "Cell2", "Cell3", "Cell4"]);
+}
+
+/// Does as it is told, while it runs.
+#[derive(Clone, Default)]
+struct Moody {
+    mood: Arc<AtomicU8>,
+    runs: Arc<AtomicU8>,
+}
+
+const WELL: u8 = 0;
+const FAILS: u8 = 1;
+const SLOW: u8 = 2;
+
+impl Model for Moody {
+    fn infer(&mut self, _: &[i8], output: &mut [i8]) -> Result<(), String> {
+        self.runs.fetch_add(1, Ordering::Relaxed);
+        output.fill(-20);
+        if self.mood.load(Ordering::Relaxed) == FAILS { Err("in a bad mood".into()) } else { Ok(()) }
+    }
+
+    fn overran(&self) -> Option<Duration> {
+        (self.mood.load(Ordering::Relaxed) == SLOW).then_some(Duration::from_millis(900))
+    }
+}
+
+/// What became of the models in these seconds, one word an event.
+fn changes(pipeline: &mut Pipeline, seconds: std::ops::Range<u64>) -> Vec<String> {
+    seconds.for_each(|s| pipeline.handle_frame(&frame(s, [3_700, 3_700, 3_600, 3_700])));
+    let word = |record| match record {
+        Record::Agent(event) => Some(match event.change {
+            AgentChange::ModelIsolated { fault, failures, retry_after_s, why, .. } => {
+                format!("isolated {fault:?} {failures} {retry_after_s} {why}")
+            }
+            AgentChange::ModelResumed { model } => format!("resumed {}", model.name),
+            other => format!("{other:?}"),
+        }),
+        _ => None,
+    };
+    std::iter::from_fn(|| pipeline.poll_record()).filter_map(word).collect()
+}
+
+#[test]
+fn a_model_that_keeps_failing_is_switched_off_alone_told_once_and_tried_again() {
+    let moody = Moody::default();
+    let models = vec![loaded("moody", moody.clone()), loaded("m", LowIsOdd { failing: false })];
+    let mut pipeline = Pipeline::new(&catalog(), models, PipelineConfig::default()).unwrap();
+    assert!(changes(&mut pipeline, 0..20).is_empty());
+
+    moody.mood.store(FAILS, Ordering::Relaxed);
+    assert_eq!(changes(&mut pipeline, 20..40), ["isolated NoOutput 3 600 in a bad mood"]);
+    let runs = moody.runs.load(Ordering::Relaxed);
+    assert!(changes(&mut pipeline, 40..600).is_empty());
+    assert_eq!(moody.runs.load(Ordering::Relaxed), runs, "one that is off is not run");
+    let mut view = View::with_room(pipeline.outline());
+    pipeline.look(MonoTime(600 * S), &mut view);
+    let failed = Err(IndeterminateReason::ModelFailed);
+    assert!(view.models[0].subjects.iter().all(|subject| subject.score == failed));
+    assert!(view.models[0].isolation.until.is_some());
+    // The other one goes on, and has found the low cell.
+    assert_eq!(view.models[1].subjects[2].verdict, VerdictCode::Anomalous);
+
+    assert!(changes(&mut pipeline, 600..700).is_empty(), "a try that fails is told by nobody");
+    assert_eq!(moody.runs.load(Ordering::Relaxed), runs + 1);
+    moody.mood.store(WELL, Ordering::Relaxed);
+    assert_eq!(changes(&mut pipeline, 700..2_000), ["resumed cell-fault"]);
+    pipeline.look(MonoTime(2_000 * S), &mut view);
+    assert!(view.models[0].subjects.iter().all(|subject| subject.score.is_ok()));
+    assert_eq!(view.models[0].isolation.until, None);
+}
+
+#[test]
+fn slow_runs_count_but_their_scores_stand_until_the_model_is_off() {
+    let moody = Moody::default();
+    let mut pipeline =
+        Pipeline::new(&catalog(), vec![loaded("moody", moody.clone())], PipelineConfig::default()).unwrap();
+    moody.mood.store(SLOW, Ordering::Relaxed);
+    let mut view = View::with_room(pipeline.outline());
+    assert!(changes(&mut pipeline, 0..6).is_empty());
+    pipeline.look(MonoTime(6 * S), &mut view);
+    assert!(view.models[0].subjects[0].score.is_ok() && view.models[0].isolation.slow == 1);
+    assert_eq!(changes(&mut pipeline, 6..12), ["isolated TooSlow 3 600 it took 900 ms for one window"]);
+}
+
+#[test]
+fn a_calibration_that_gives_no_number_is_a_failure_of_the_model() {
+    let mut odd = loaded("m", LowIsOdd { failing: false });
+    odd.manifest.calibration.slope = f32::NAN;
+    let mut pipeline = Pipeline::new(&catalog(), vec![odd], PipelineConfig::default()).unwrap();
+    let told = changes(&mut pipeline, 0..20);
+    assert!(told.len() == 1 && told[0].starts_with("isolated NotFinite 3 600"), "{told:?}");
+    let n = pipeline.totals();
+    assert_eq!((n.anomalous, n.indeterminate), (0, 0), "the limits stand in: {n:?}");
+}
+
+#[test]
+fn a_successor_goes_on_counting_and_keeps_the_models_that_stay() {
+    let mut before = Pipeline::new(
+        &catalog(),
+        vec![loaded("stays", Moody::default()), loaded("goes", Moody::default())],
+        PipelineConfig::default(),
+    )
+    .unwrap();
+    run(&mut before, 0..20, [3_700; CELLS]);
+    let mut after = Pipeline::new(
+        &catalog(),
+        vec![loaded("comes", Moody::default()), loaded("stays", Moody::default())],
+        PipelineConfig::default(),
+    )
+    .unwrap();
+    before.finish();
+    let closed = std::iter::from_fn(|| before.poll_record()).count();
+    after.inherit(&mut before);
+    assert_eq!((closed, after.totals().frames), (1, 20));
+    let mut view = View::with_room(after.outline());
+    after.look(MonoTime(20 * S), &mut view);
+    assert_eq!(view.bus_frames[0], 20);
+    assert_eq!((view.models[0].window, view.models[1].window), (None, Some(MonoTime(18 * S))));
+    assert_eq!(view.signals[0].value, Ok(f64::from(3.7_f32)));
+
+    run(&mut after, 20..21, [3_700; CELLS]);
+    after.finish();
+    let Some(Record::Summary(summary)) = after.poll_record() else { panic!("no summary") };
+    assert_eq!(summary.counts.frames, 1, "the summary before is not counted again");
 }

@@ -1,7 +1,7 @@
 //! What the loop holds at one moment, for whoever looks on from outside: numbers, in buffers that the asker brings,
 //! so that being looked at costs the loop a copy and no allocation.
 
-use super::Latest;
+use super::{Isolation, Latest};
 use crate::catalog::Catalog;
 use std::sync::Arc;
 use std::time::Duration;
@@ -97,6 +97,8 @@ pub struct View {
 pub struct ModelView {
     /// The end of the latest window; `None` before the first.
     pub window: Option<MonoTime>,
+    /// How often it failed, and whether it is switched off.
+    pub isolation: Isolation,
     /// What is held of each subject.
     pub subjects: Vec<SubjectView>,
 }
@@ -115,8 +117,8 @@ impl View {
     #[must_use]
     pub fn with_room(outline: &Arc<Outline>) -> View {
         let model = |model: &ModelOutline| ModelView {
-            window: None,
             subjects: Vec::with_capacity(model.subjects.len()),
+            ..ModelView::default()
         };
         View {
             at: Stamp { mono: MonoTime(0), wall: None },

@@ -1,0 +1,130 @@
+//! One inference for all subjects: quantize, run, calibrate, and what becomes of a model that fails.
+
+use super::isolation::{ISOLATE_AFTER, Isolation};
+use super::stamp;
+use crate::clock::ClockAnchor;
+use crate::feature::FeatureTable;
+use crate::model::{Manifest, Model};
+use std::time::Duration;
+use telltale_wire::agent_event::{AgentChange, AgentEvent, ModelFault};
+use telltale_wire::record::{IndeterminateReason, ModelRef, Record};
+use telltale_wire::time::MonoTime;
+
+/// A model and the scores of its latest window.
+pub(super) struct Scorer {
+    reference: ModelRef,
+    pub(super) manifest: Manifest,
+    model: Box<dyn Model>,
+    input: Vec<i8>,
+    output: Vec<i8>,
+    pub(super) scores: Vec<Result<f32, IndeterminateReason>>,
+    pub(super) isolation: Isolation,
+}
+
+/// How a run went.
+enum Run {
+    Well,
+    /// There are scores, but they came too late.
+    Slow(Duration),
+    Failed(ModelFault, String),
+    /// The model is switched off.
+    Off,
+}
+
+impl Scorer {
+    pub(super) fn new(
+        reference: ModelRef,
+        manifest: Manifest,
+        model: Box<dyn Model>,
+        channels: usize,
+        subjects: usize,
+    ) -> Scorer {
+        Scorer {
+            reference,
+            manifest,
+            model,
+            input: vec![0; channels * subjects],
+            output: vec![0; subjects],
+            scores: Vec::with_capacity(subjects),
+            isolation: Isolation::default(),
+        }
+    }
+
+    /// Fills `scores` for the window that ended at `at`; a record if the model was switched off by it or came back.
+    pub(super) fn score(
+        &mut self,
+        at: MonoTime,
+        table: &FeatureTable,
+        anchor: Option<ClockAnchor>,
+    ) -> Option<Record> {
+        let run = if self.isolation.lets_run(at) { self.run(table) } else { Run::Off };
+        self.scores.clear();
+        let failed = matches!(run, Run::Failed(..) | Run::Off);
+        for (subject, q) in self.output.iter().enumerate() {
+            let score = match table.state(subject) {
+                Err(why) => Err(why.reason()),
+                Ok(()) if failed => Err(IndeterminateReason::ModelFailed),
+                Ok(()) => Ok(probability(&self.manifest, *q)),
+            };
+            self.scores.push(score);
+        }
+        let change = self.settle(at, run)?;
+        Some(Record::Agent(AgentEvent { at: stamp(at, anchor), change }))
+    }
+
+    fn run(&mut self, table: &FeatureTable) -> Run {
+        for (q, x) in self.input.iter_mut().zip(table.normalised()) {
+            *q = self.manifest.input.quantize(*x);
+        }
+        if let Err(why) = self.model.infer(&self.input, &mut self.output) {
+            return Run::Failed(ModelFault::NoOutput, why);
+        }
+        if let Some(q) = self.output.iter().find(|q| !probability(&self.manifest, **q).is_finite()) {
+            return Run::Failed(
+                ModelFault::NotFinite,
+                format!("the logit {q} is no number as a probability"),
+            );
+        }
+        self.model.overran().map_or(Run::Well, Run::Slow)
+    }
+
+    /// Notes how it went, in the log and for the next window.
+    fn settle(&mut self, at: MonoTime, run: Run) -> Option<AgentChange> {
+        let name = &self.reference.name;
+        let (fault, why) = match run {
+            Run::Off => return None,
+            Run::Well => {
+                return self.isolation.note_success().then(|| {
+                    log::info!("model {name} runs again");
+                    AgentChange::ModelResumed { model: self.reference.clone() }
+                });
+            }
+            Run::Slow(took) => {
+                self.isolation.slow += 1;
+                (ModelFault::TooSlow, format!("it took {} ms for one window", took.as_millis()))
+            }
+            Run::Failed(fault, why) => (fault, why),
+        };
+        let off = self.isolation.note_failure(at);
+        let failures = self.isolation.in_a_row;
+        match off {
+            None if failures < ISOLATE_AFTER => log::error!("model {name}: {why}"),
+            None => log::warn!("model {name} was tried again and stays off: {why}"),
+            Some(_) => {
+                log::error!("model {name} failed {failures} times in a row and is switched off: {why}")
+            }
+        }
+        let retry_after_s = off?.as_secs() as u32;
+        Some(AgentChange::ModelIsolated {
+            model: self.reference.clone(),
+            fault,
+            failures,
+            retry_after_s,
+            why,
+        })
+    }
+}
+
+fn probability(manifest: &Manifest, q: i8) -> f32 {
+    manifest.calibration.probability(manifest.output.dequantize(q))
+}
