@@ -400,6 +400,8 @@ pub enum LossStage {
     Refused,
     /// Frames, in a firmware bridge or on the line from it.
     Bridge,
+    /// Records, dropped by the spool to keep its cap while the line's byte budget made their lane wait.
+    Budget,
 }
 
 /// Records of one lane and boot that are gone, both ends included.

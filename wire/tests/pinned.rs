@@ -418,7 +418,10 @@ fn boundaries() -> Vec<(&'static str, Vec<Case>)> {
         ("verdict-code", verdict_codes()),
         ("bus-state", variants!(BusState: Unknown Active Warning Passive Off Down Absent)),
         ("lane", variants!(Lane: Critical Status Summary Bulk)),
-        ("loss-stage", variants!(LossStage: Receive Channel SpoolCap SpoolCorrupt SpoolWrite Refused Bridge)),
+        (
+            "loss-stage",
+            variants!(LossStage: Receive Channel SpoolCap SpoolCorrupt SpoolWrite Refused Bridge Budget),
+        ),
         (
             "indeterminate-reason",
             variants!(IndeterminateReason:

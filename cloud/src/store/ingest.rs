@@ -236,7 +236,8 @@ impl Intake<'_> {
                     | LossStage::SpoolCap
                     | LossStage::SpoolCorrupt
                     | LossStage::SpoolWrite
-                    | LossStage::Refused => &mut self.done.lost_records,
+                    | LossStage::Refused
+                    | LossStage::Budget => &mut self.done.lost_records,
                 };
                 *total = total.saturating_add(loss.count);
                 Ok(())

@@ -136,6 +136,7 @@ pub(super) fn loss(loss: &LossRecord, origin: Origin) -> LossLine {
         LossStage::SpoolWrite => ("spool write", "records"),
         LossStage::Refused => ("refused", "records"),
         LossStage::Bridge => ("bridge", "frames"),
+        LossStage::Budget => ("budget", "records"),
     };
     let range = loss.range.map(|lost| range(lost.boot, lost.lane.name(), (lost.first.0, lost.last.0)));
     let why = clip(&loss.why, SENTENCE);

@@ -5,6 +5,7 @@
 //! The file is reserved once and overwritten in place: on a full disk a loss can still be made durable here
 //! before anything is removed to make room.
 
+use super::lane::Dropped;
 use serde::{Deserialize, Serialize};
 use telltale_wire::ids::BootId;
 use telltale_wire::record::LossRecord;
@@ -37,6 +38,8 @@ pub(super) struct Cursor {
     pub(super) lanes: [LaneCursor; 4],
     /// The ledger: losses without a durable record.
     pub(super) losses: Vec<LossRecord>,
+    /// What is missing between the segments and told already. Cursors of earlier versions end before this.
+    pub(super) dropped: Vec<Dropped>,
 }
 
 impl Cursor {
@@ -66,12 +69,19 @@ impl Cursor {
         let ([m0, m1, m2, m3, l0, l1, l2, l3, crc @ ..], rest) = slot.split_first_chunk::<12>()?;
         let body = rest.get(..u32::from_le_bytes([*l0, *l1, *l2, *l3]) as usize)?;
         let whole = [*m0, *m1, *m2, *m3] == MAGIC && crc32fast::hash(body) == u32::from_le_bytes(*crc);
-        if whole { postcard::from_bytes(body).ok() } else { None }
+        if !whole {
+            return None;
+        }
+        postcard::from_bytes(body).ok().or_else(|| {
+            let (generation, lanes, losses) = postcard::from_bytes(body).ok()?;
+            Some(Self { generation, lanes, losses, dropped: Vec::new() })
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::lane::MAX_DROPPED;
     use super::super::ledger::{Ledger, range};
     use super::*;
     use telltale_wire::ids::Lane;
@@ -80,7 +90,12 @@ mod tests {
 
     fn cursor(generation: u64) -> Cursor {
         let lane = |i| LaneCursor { index: i, boot: BootId(40 + i), acked: generation };
-        Cursor { generation, lanes: [lane(0), lane(1), lane(2), lane(3)], losses: Vec::new() }
+        Cursor {
+            generation,
+            lanes: [lane(0), lane(1), lane(2), lane(3)],
+            losses: Vec::new(),
+            dropped: Vec::new(),
+        }
     }
 
     fn file(cursors: &[Cursor]) -> Vec<u8> {
@@ -114,7 +129,24 @@ mod tests {
             let range = range(BootId(u64::MAX), Lane::Bulk, u64::MAX - 2 * n, u64::MAX - 2 * n);
             ledger.add_range(at, LossStage::SpoolWrite, range, &"x".repeat(500));
         }
-        let full = Cursor { losses: ledger.entries().to_vec(), ..cursor(u64::MAX) };
+        let boot = BootId(u64::MAX);
+        let gone = Dropped { lane: Lane::Bulk, index: u64::MAX, boot, first: u64::MAX, last: u64::MAX };
+        let full = Cursor {
+            losses: ledger.entries().to_vec(),
+            dropped: vec![gone; 3 * MAX_DROPPED],
+            ..cursor(u64::MAX)
+        };
         assert!(full.encode().is_some());
+    }
+
+    #[test]
+    fn a_cursor_of_an_earlier_version_is_read() {
+        let now = cursor(7);
+        let body = postcard::to_allocvec(&(now.generation, now.lanes, &now.losses)).unwrap();
+        let mut slot = MAGIC.to_vec();
+        slot.extend_from_slice(&(body.len() as u32).to_le_bytes());
+        slot.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());
+        slot.extend_from_slice(&body);
+        assert_eq!(Cursor::read(&slot), Some(now));
     }
 }

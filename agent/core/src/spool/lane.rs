@@ -2,7 +2,8 @@
 //! and acknowledged, and the records that wait for their sync.
 
 use super::segment::SegmentId;
-use telltale_wire::ids::BootId;
+use serde::{Deserialize, Serialize};
+use telltale_wire::ids::{BootId, Lane};
 use telltale_wire::time::MonoTime;
 
 /// The most holes that are kept for one segment; with more, what follows is given up as one hole.
@@ -126,6 +127,26 @@ pub(super) struct Active {
     pub(super) in_directory: bool,
 }
 
+/// The most segments dropped from between others that are remembered for each lane; beyond it the oldest go.
+pub(super) const MAX_DROPPED: usize = 64;
+
+/// A segment that went though older ones stay: its numbers are missing in the lane and told as lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) struct Dropped {
+    pub(super) lane: Lane,
+    pub(super) index: u64,
+    pub(super) boot: BootId,
+    pub(super) first: u64,
+    pub(super) last: u64,
+}
+
+impl Dropped {
+    pub(super) fn of(segment: &Segment) -> Self {
+        let SegmentId { lane, index, boot } = segment.id;
+        Self { lane, index, boot, first: segment.first, last: segment.last }
+    }
+}
+
 /// One lane.
 #[derive(Debug)]
 pub(super) struct LaneLog {
@@ -139,6 +160,10 @@ pub(super) struct LaneLog {
     pub(super) next_index: u64,
     /// The highest number of this boot that is durable.
     pub(super) durable: u64,
+    /// Segments that were dropped from between those that are here.
+    pub(super) dropped: Vec<Dropped>,
+    /// The line's budget allowed this lane nothing when it was last asked.
+    pub(super) unpaid: bool,
 }
 
 impl LaneLog {
@@ -151,6 +176,8 @@ impl LaneLog {
             next_seq: 1,
             next_index,
             durable: 0,
+            dropped: Vec::new(),
+            unpaid: false,
         }
     }
 
@@ -160,6 +187,19 @@ impl LaneLog {
 
     pub(super) fn segments_mut(&mut self) -> impl Iterator<Item = &mut Segment> {
         self.sealed.iter_mut().chain(self.active.as_mut().map(|active| &mut active.segment))
+    }
+
+    /// Whether the active segment has room for an entry of this length, and its numbers go on.
+    pub(super) fn active_takes(&self, len: usize) -> bool {
+        self.active.as_ref().is_some_and(|active| {
+            active.next_seq == self.next_seq && active.written + len as u64 <= active.segment.disk_len
+        })
+    }
+
+    /// What was dropped behind the oldest segment that is here.
+    pub(super) fn dropped_between(&self) -> impl Iterator<Item = &Dropped> {
+        let oldest = self.segments().next().map_or(u64::MAX, |segment| segment.id.index);
+        self.dropped.iter().filter(move |dropped| dropped.index > oldest)
     }
 
     /// Numbers of this boot up to here are durable, or lost with an entry in the ledger.
@@ -180,7 +220,6 @@ impl LaneLog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use telltale_wire::ids::Lane;
 
     fn segment(last: u64) -> Segment {
         let id = SegmentId { lane: Lane::Bulk, index: 1, boot: BootId(1) };

@@ -14,6 +14,9 @@
 //!
 //! The spool asks a [`Storage`] for files and the caller for the time. It blocks for as long as the storage does.
 
+mod batch;
+mod cap;
+mod config;
 mod cursor;
 mod lane;
 mod ledger;
@@ -23,15 +26,20 @@ mod storage;
 mod upkeep;
 
 #[cfg(test)]
+mod cap_tests;
+#[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
 mod disk;
 #[cfg(test)]
 mod fault_tests;
 
+pub use batch::{Allowance, BatchLimits};
+pub use config::{DropPolicy, SpoolConfig};
 pub use open::{OpenError, OpenReport};
 pub use storage::{Storage, StorageError};
 
+use batch::{Batches, Room};
 use cursor::LaneCursor;
 use lane::LaneLog;
 use ledger::Ledger;
@@ -39,7 +47,7 @@ use segment::{ENTRY_OVERHEAD, HEADER_LEN, SegmentId};
 use std::time::Duration;
 use telltale_wire::ids::{BootId, Lane, Seq};
 use telltale_wire::record::{LossRecord, LossStage, RawRecord, Record, RecordError};
-use telltale_wire::sync::{Ack, Batch, MAX_BATCHES};
+use telltale_wire::sync::{Ack, Batch};
 use telltale_wire::time::{MonoTime, Stamp};
 use thiserror::Error;
 
@@ -52,41 +60,6 @@ const LOSS_RESERVE: usize = 16 * 1024;
 /// After a failed attempt to write to the disk, records are counted as lost for this long before the next attempt:
 /// a dead disk must not cost the agent its time.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
-
-/// How the spool writes and how much it may hold.
-#[derive(Clone, Debug)]
-pub struct SpoolConfig {
-    /// The size of a segment file in bytes, at most 1 MiB. Also the bound of what a lane keeps in memory.
-    pub segment_len: u64,
-    /// The most bytes on disk for each lane, by its index; at least two segments each.
-    pub lane_caps: [u64; 4],
-    /// This many records that are not durable cause a sync.
-    pub commit_records: usize,
-    /// A record that is not durable for this long causes a sync.
-    pub commit_after: Duration,
-}
-
-impl Default for SpoolConfig {
-    /// 256 KiB segments; 8, 2, 16 and 32 MiB for the lanes; commits of 10 records or 5 s.
-    fn default() -> Self {
-        const MIB: u64 = 1024 * 1024;
-        Self {
-            segment_len: 256 * 1024,
-            lane_caps: [8 * MIB, 2 * MIB, 16 * MIB, 32 * MIB],
-            commit_records: 10,
-            commit_after: Duration::from_secs(5),
-        }
-    }
-}
-
-/// How much one request may carry.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct BatchLimits {
-    /// The most records.
-    pub records: usize,
-    /// The most bytes of records; the first record goes whatever its size.
-    pub bytes: usize,
-}
 
 /// Why a record was not taken.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
@@ -102,8 +75,8 @@ pub enum AppendError {
         /// The configured segment size in bytes.
         segment_len: u64,
     },
-    /// The disk refused it. It has a number, and a loss record will tell of it.
-    #[error("the disk refused record {seq} of lane {lane}; it is counted as lost")]
+    /// The disk refused it, or its lane keeps what is older. It has a number, and a loss record will tell of it.
+    #[error("record {seq} of lane {lane} was not taken; it is counted as lost")]
     Lost {
         /// Its lane.
         lane: Lane,
@@ -258,13 +231,24 @@ impl<S: Storage> Spool<S> {
 
     /// The records to send next: urgent lanes first, old boots first within a lane, durable ones only. The same
     /// again until they are acknowledged. Empty when all is acknowledged.
-    pub fn next_batch(&mut self, now: Stamp, limits: BatchLimits) -> Vec<Batch> {
-        let mut batches = Batches::new(limits);
+    ///
+    /// A lane that is allowed nothing waits for the line's budget: what its cap costs until it is allowed something
+    /// again is told as lost to the budget.
+    pub fn next_batch(&mut self, now: Stamp, allowance: impl Into<Allowance>) -> Vec<Batch> {
+        let allowance = allowance.into();
+        let mut batches = Batches::new(allowance);
         for lane in Lane::ALL {
+            self.lane_mut(lane).unpaid = allowance.lanes[lane as usize] == 0;
+            if self.lane(lane).unpaid {
+                continue;
+            }
+            batches.begin_lane();
             let unfinished: Vec<_> = self.lane(lane).segments().filter(|s| !s.is_done()).cloned().collect();
             for segment in unfinished {
-                if !self.read_segment(now, &segment, &mut batches) {
-                    return batches.done;
+                match self.read_segment(now, &segment, &mut batches) {
+                    Room::Left => {}
+                    Room::LaneFull => break,
+                    Room::Full => return batches.done,
                 }
             }
         }
@@ -359,8 +343,8 @@ impl<S: Storage> Spool<S> {
         Some(if at_once { MonoTime(0) } else { since.plus(self.config.commit_after) })
     }
 
-    /// Adds a segment's records; false when the batches are full. A record that cannot be read back is lost here.
-    fn read_segment(&mut self, now: Stamp, segment: &lane::Segment, batches: &mut Batches) -> bool {
+    /// Adds a segment's records as long as there is room. A record that cannot be read back is lost here.
+    fn read_segment(&mut self, now: Stamp, segment: &lane::Segment, batches: &mut Batches) -> Room {
         let id = segment.id;
         let bytes = self.storage.read_at(&id.name(), 0, segment.end as usize).unwrap_or_else(|error| {
             log::error!("a spool segment cannot be read: {error}");
@@ -374,15 +358,14 @@ impl<S: Storage> Spool<S> {
         }
         for entry in found().filter(|entry| entry.seq > segment.acked && !segment.is_hole(entry.seq)) {
             match postcard::from_bytes::<RawRecord>(entry.payload) {
-                Ok(record) => {
-                    if !batches.push(id, entry.seq, record, entry.payload.len()) {
-                        return false;
-                    }
-                }
+                Ok(record) => match batches.push(id, entry.seq, record, entry.payload.len()) {
+                    Room::Left => {}
+                    full => return full,
+                },
                 Err(_) => self.lose_missing(now, id, found().map(|e| e.seq).filter(|seq| *seq != entry.seq)),
             }
         }
-        true
+        Room::Left
     }
 
     fn lose_missing(&mut self, now: Stamp, id: SegmentId, found: impl Iterator<Item = u64>) {
@@ -404,46 +387,5 @@ impl<S: Storage> Spool<S> {
             }
             None => LaneCursor { index: log.next_index, boot: self.boot, acked: log.accounted() },
         }
-    }
-}
-
-/// Batches as they fill.
-struct Batches {
-    limits: BatchLimits,
-    records: usize,
-    bytes: usize,
-    done: Vec<Batch>,
-}
-
-impl Batches {
-    fn new(limits: BatchLimits) -> Self {
-        Self { limits, records: 0, bytes: 0, done: Vec::new() }
-    }
-
-    /// Adds a record to the batch that it continues or to a new one; false if that would pass a limit.
-    fn push(&mut self, id: SegmentId, seq: u64, record: RawRecord, len: usize) -> bool {
-        let fits = self.records < self.limits.records && self.bytes.saturating_add(len) <= self.limits.bytes;
-        if self.records > 0 && !fits {
-            return false;
-        }
-        let continues = |batch: &&mut Batch| {
-            (batch.boot, batch.lane) == (id.boot, id.lane)
-                && batch.first_seq.0 + batch.records.len() as u64 == seq
-        };
-        if let Some(batch) = self.done.last_mut().filter(|batch| continues(batch)) {
-            batch.records.push(record);
-        } else if self.done.len() < MAX_BATCHES {
-            self.done.push(Batch {
-                boot: id.boot,
-                lane: id.lane,
-                first_seq: Seq(seq),
-                records: vec![record],
-            });
-        } else {
-            return false;
-        }
-        self.records += 1;
-        self.bytes += len;
-        true
     }
 }

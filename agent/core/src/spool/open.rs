@@ -1,12 +1,12 @@
 //! Opening the spool of earlier boots: read every segment, keep what is good, account for what is not, wipe torn tails.
 
 use super::cursor::{self, Cursor, LaneCursor};
-use super::lane::{LaneLog, Segment};
+use super::lane::{Dropped, LaneLog, Segment};
 use super::ledger::{self, Ledger};
 use super::segment::{self, HEADER_LEN, Header, SegmentId};
 use super::{LOSS_RESERVE, MAX_SEGMENT_LEN, Repair, Spool, SpoolConfig, SpoolStats, Storage, StorageError};
 use telltale_wire::ids::{BootId, Lane};
-use telltale_wire::record::{LossRecord, LossStage, RawRecord, Record};
+use telltale_wire::record::{LossRecord, LossStage, LostRange, RawRecord, Record};
 use telltale_wire::time::Stamp;
 use thiserror::Error;
 
@@ -68,17 +68,22 @@ impl<S: Storage> Spool<S> {
         let (cursor, cursor_file, cursor_damaged) = opening.read_cursor(&names);
         // A segment below the cursor is done; that a cut undid its removal makes it no witness.
         let done = cursor.as_ref().map_or(0, |cursor| cursor.lanes[Lane::Critical as usize].index);
-        let written =
+        let found =
             opening.read_losses(ids.iter().filter(|id| id.lane == Lane::Critical && id.index >= done));
-        let unwritten =
-            cursor.iter().flat_map(|cursor| &cursor.losses).filter(|loss| !written.contains(loss)).cloned();
-        opening.take_known(written.iter().cloned().chain(unwritten.clone()));
-        unwritten.for_each(|loss| opening.ledger.push(loss));
+        let in_cursor = cursor.as_ref().map_or(&[][..], |cursor| &cursor.losses);
+        let (written, untold) = trusted(found, in_cursor);
+        let unwritten: Vec<LossRecord> =
+            in_cursor.iter().chain(&untold).filter(|loss| !written.contains(loss)).cloned().collect();
+        let dropped = cursor.as_ref().map_or_else(Vec::new, |cursor| cursor.dropped.clone());
+        opening.take_known(written.iter().chain(&unwritten), &dropped);
+        unwritten.into_iter().for_each(|loss| opening.ledger.push(loss));
         let lanes = Lane::ALL.map(|lane| {
             let ids: Vec<_> = ids.iter().copied().filter(|id| id.lane == lane).collect();
             // Without a cursor nothing was ever removed, unless it is damaged: then the start is unknown.
             let done = cursor.as_ref().map(|cursor| cursor.lanes[lane as usize]);
-            opening.open_lane(&ids, done, !cursor_damaged)
+            let mut log = opening.open_lane(&ids, done, !cursor_damaged);
+            log.dropped = dropped.iter().filter(|dropped| dropped.lane == lane).copied().collect();
+            log
         });
         let stats = SpoolStats {
             lost: opening.ledger.entries().iter().map(|loss| loss.count).sum(),
@@ -123,13 +128,32 @@ impl<S: Storage> Spool<S> {
     }
 }
 
+/// A loss record with the boot and the number that it has itself.
+type FoundLoss = (BootId, u64, LossRecord);
+
+/// Parts the loss records that will be sent from those that are themselves told as lost, by another one or by the
+/// cursor. The latter were never promised and yet may be the only ones that tell what they tell.
+fn trusted(found: Vec<FoundLoss>, in_cursor: &[LossRecord]) -> (Vec<LossRecord>, Vec<LossRecord>) {
+    let told = found.iter().map(|(_, _, loss)| loss).chain(in_cursor).filter_map(|loss| loss.range);
+    let critical: Vec<LostRange> = told.filter(|range| range.lane == Lane::Critical).collect();
+    let is_lost = |boot: BootId, seq: u64| {
+        critical.iter().any(|range| range.boot == boot && (range.first.0..=range.last.0).contains(&seq))
+    };
+    let (lost, written): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|(boot, seq, _)| is_lost(*boot, *seq));
+    let records = |found: Vec<FoundLoss>| found.into_iter().map(|(_, _, loss)| loss);
+    let written: Vec<LossRecord> = records(written).collect();
+    let untold = records(lost).filter(|loss| !in_cursor.contains(loss)).collect();
+    (written, untold)
+}
+
 /// The state of opening.
 struct Opening<S> {
     storage: S,
     now: Stamp,
     ledger: Ledger,
     repairs: Vec<Repair>,
-    /// What is accounted for already, by loss records in the critical lane or in the cursor.
+    /// What is accounted for already, by loss records in the critical lane or by the cursor.
     known_lost: Vec<(BootId, Lane, (u64, u64))>,
 }
 
@@ -149,16 +173,17 @@ impl<S: Storage> Opening<S> {
         self.storage.read_at(&id.name(), 0, len as usize)
     }
 
-    /// The loss records in the critical lane.
-    fn read_losses<'a>(&mut self, ids: impl Iterator<Item = &'a SegmentId>) -> Vec<LossRecord> {
+    /// The loss records in the critical lane, each with its boot and number.
+    fn read_losses<'a>(&mut self, ids: impl Iterator<Item = &'a SegmentId>) -> Vec<FoundLoss> {
         let mut losses = Vec::new();
         for id in ids {
             let bytes = self.read(*id, MAX_SEGMENT_LEN).unwrap_or_default();
             let entries = segment::scan(*id, &bytes).entries.into_iter();
-            let records = entries.filter_map(|entry| postcard::from_bytes::<RawRecord>(entry.payload).ok());
-            losses.extend(records.filter_map(|raw| match raw.parse() {
-                Ok(Record::Loss(loss)) => Some(loss),
-                _ => None,
+            losses.extend(entries.filter_map(|entry| {
+                match postcard::from_bytes::<RawRecord>(entry.payload).ok()?.parse() {
+                    Ok(Record::Loss(loss)) => Some((id.boot, entry.seq, loss)),
+                    _ => None,
+                }
             }));
             // The newest are the ones that a cut may have left half done.
             losses.drain(..losses.len().saturating_sub(MAX_KNOWN_LOST));
@@ -166,9 +191,10 @@ impl<S: Storage> Opening<S> {
         losses
     }
 
-    fn take_known(&mut self, losses: impl Iterator<Item = LossRecord>) {
-        let ranges = losses.filter_map(|loss| loss.range);
-        self.known_lost = ranges.map(|r| (r.boot, r.lane, (r.first.0, r.last.0))).collect();
+    fn take_known<'a>(&mut self, losses: impl Iterator<Item = &'a LossRecord>, dropped: &[Dropped]) {
+        let told = losses.filter_map(|loss| loss.range).map(|r| (r.boot, r.lane, (r.first.0, r.last.0)));
+        let dropped = dropped.iter().map(|d| (d.boot, d.lane, (d.first, d.last)));
+        self.known_lost = told.chain(dropped).collect();
         self.known_lost.sort_unstable();
     }
 

@@ -9,7 +9,7 @@ use super::ledger::{self, MAX_LOSS_ENTRY};
 use super::segment::{self, ENTRY_OVERHEAD, HEADER_LEN, Header, SegmentId};
 use super::{LOSS_RESERVE, RETRY_AFTER, Repair, Spool, Storage, StorageError};
 use telltale_wire::ids::Lane;
-use telltale_wire::record::{LossStage, LostRange, RawRecord, Record};
+use telltale_wire::record::{LossStage, LostRange, Record};
 use telltale_wire::time::Stamp;
 
 /// How often settling starts over because writing the losses made new ones.
@@ -19,8 +19,11 @@ impl<S: Storage> Spool<S> {
     /// Writes a record; `Ok` and `Err` give the number that it took.
     pub(super) fn write_record(&mut self, now: Stamp, lane: Lane, payload: &[u8]) -> Result<u64, u64> {
         let reserve = if lane == Lane::Critical { LOSS_RESERVE } else { 0 };
-        let room = self.make_room(now, lane, ENTRY_OVERHEAD + payload.len() + reserve);
-        if !room {
+        let len = ENTRY_OVERHEAD + payload.len() + reserve;
+        if self.turns_away(lane, len) {
+            return Err(self.turn_away(now, lane));
+        }
+        if !self.make_room(now, lane, len) {
             let seq = self.take_seq(lane);
             self.lose(
                 now,
@@ -38,11 +41,7 @@ impl<S: Storage> Spool<S> {
         if self.broken_until.is_some_and(|until| now.mono < until) {
             return false;
         }
-        let log = self.lane(lane);
-        let takes_it = |active: &Active| {
-            active.next_seq == log.next_seq && active.written + len as u64 <= active.segment.disk_len
-        };
-        if log.active.as_ref().is_some_and(takes_it) {
+        if self.lane(lane).active_takes(len) {
             return true;
         }
         // What is pending lives in the old segment and becomes durable there.
@@ -55,7 +54,7 @@ impl<S: Storage> Spool<S> {
         created
     }
 
-    fn take_seq(&mut self, lane: Lane) -> u64 {
+    pub(super) fn take_seq(&mut self, lane: Lane) -> u64 {
         let log = self.lane_mut(lane);
         log.next_seq += 1;
         log.next_seq - 1
@@ -140,7 +139,7 @@ impl<S: Storage> Spool<S> {
         self.lose_pending(now, lane, "the disk refused to make the records durable");
     }
 
-    fn lose_pending(&mut self, now: Stamp, lane: Lane, why: &str) {
+    pub(super) fn lose_pending(&mut self, now: Stamp, lane: Lane, why: &str) {
         let log = self.lane_mut(lane);
         log.pending_since = None;
         let pending = std::mem::take(&mut log.pending);
@@ -154,7 +153,7 @@ impl<S: Storage> Spool<S> {
     }
 
     /// Closes the active segment behind its last durable record.
-    fn seal_active(&mut self, lane: Lane) {
+    pub(super) fn seal_active(&mut self, lane: Lane) {
         let log = &mut self.lanes[lane as usize];
         let Some(Active { mut segment, written, .. }) = log.active.take() else { return };
         if segment.is_done() {
@@ -212,69 +211,6 @@ impl<S: Storage> Spool<S> {
             }
             if !full || !self.reclaim(now, lane) {
                 return None;
-            }
-        }
-    }
-
-    /// Drops the oldest segments of a lane that is over its cap.
-    pub(super) fn enforce_cap(&mut self, now: Stamp, lane: Lane) {
-        let cap = self.config.lane_caps[lane as usize];
-        while self.lane(lane).disk_bytes() > cap && !self.lane(lane).sealed.is_empty() {
-            let oldest = self.lane_mut(lane).sealed.remove(0);
-            self.condemn(
-                now,
-                &oldest,
-                LossStage::SpoolCap,
-                "the lane reached its cap; the oldest records go first",
-            );
-        }
-    }
-
-    /// Frees disk space for `lane` at the cost of the least urgent lane that has any. False if nothing is left.
-    fn reclaim(&mut self, now: Stamp, lane: Lane) -> bool {
-        const WHY: &str = "the file system is full; the least urgent records go first";
-        for victim in Lane::ALL.into_iter().rev().take_while(|victim| *victim >= lane) {
-            if self.lane(victim).sealed.is_empty() && victim != lane {
-                self.lose_pending(now, victim, WHY);
-                self.seal_active(victim);
-            }
-            if self.lane(victim).sealed.is_empty() {
-                continue;
-            }
-            let oldest = self.lane_mut(victim).sealed.remove(0);
-            self.condemn(now, &oldest, LossStage::SpoolWrite, WHY);
-            return self.free_condemned(now);
-        }
-        // Segments that are done but not removed yet also take space.
-        !self.repairs.is_empty() && self.free_condemned(now)
-    }
-
-    /// Removes what is condemned. Where there is no room even for the loss records, or they are being written just
-    /// now, the cursor's copy of the ledger stands for them.
-    fn free_condemned(&mut self, now: Stamp) -> bool {
-        self.settle(now) || (self.persist_cursor() && self.carry_out_repairs())
-    }
-
-    /// Accounts for what is wanted of a segment and marks its file for removal.
-    fn condemn(&mut self, now: Stamp, segment: &Segment, stage: LossStage, why: &str) {
-        if segment.id.lane == Lane::Critical {
-            self.keep_losses_of(segment);
-        }
-        for (first, last) in segment.wanted() {
-            self.lose(now, stage, ledger::range(segment.id.boot, segment.id.lane, first, last), why);
-        }
-        self.repairs.push(Repair::Remove(segment.id.name()));
-    }
-
-    /// Puts the loss records of a segment that goes back into the ledger: an account is not lost with its record.
-    fn keep_losses_of(&mut self, segment: &Segment) {
-        let bytes = self.storage.read_at(&segment.id.name(), 0, segment.end as usize).unwrap_or_default();
-        for entry in segment::scan(segment.id, &bytes).entries {
-            let wanted =
-                entry.seq > segment.acked && entry.seq <= segment.last && !segment.is_hole(entry.seq);
-            let raw = postcard::from_bytes::<RawRecord>(entry.payload).ok().filter(|_| wanted);
-            if let Some(Ok(Record::Loss(loss))) = raw.map(|raw| raw.parse()) {
-                self.ledger.push(loss);
             }
         }
     }
@@ -338,7 +274,7 @@ impl<S: Storage> Spool<S> {
     }
 
     /// Writes the cursor with what is in the ledger.
-    fn persist_cursor(&mut self) -> bool {
+    pub(super) fn persist_cursor(&mut self) -> bool {
         if self.cursor_dirty_since.is_none() && !self.has_unsettled() {
             return true;
         }
@@ -346,6 +282,7 @@ impl<S: Storage> Spool<S> {
             generation: self.cursor_generation + 1,
             lanes: Lane::ALL.map(|lane| self.lane_cursor(lane)),
             losses: self.ledger.entries().to_vec(),
+            dropped: self.lanes.iter().flat_map(|log| log.dropped_between().copied()).collect(),
         };
         let Some(slot) = next.encode() else { return false };
         let written = self
@@ -371,7 +308,7 @@ impl<S: Storage> Spool<S> {
         Ok(())
     }
 
-    fn carry_out_repairs(&mut self) -> bool {
+    pub(super) fn carry_out_repairs(&mut self) -> bool {
         for repair in std::mem::take(&mut self.repairs) {
             let done = match &repair {
                 Repair::Remove(name) => self.storage.remove(name),
