@@ -14,7 +14,7 @@ use crate::source::{self, SourceError, boot_time};
 use crate::state;
 use crate::store::{Clock, Store, StoreEnded, StoreHandle};
 use crate::tls::{self, Credentials};
-use crate::uplink::{self, LineConfig, Until, UplinkView};
+use crate::uplink::{self, LineConfig, Purse, Until, UplinkView};
 use anyhow::Context as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +22,6 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use telltale_core::catalog::Catalog;
 use telltale_core::pipeline::{Pipeline, PipelineConfig};
-use telltale_core::spool::SpoolConfig;
 use telltale_core::uplink::UplinkConfig;
 use telltale_wire::ids::BootId;
 use telltale_wire::record::{BootRecord, Counts, ModelRef, Record, Status};
@@ -73,7 +72,7 @@ impl Agent {
         let files = SpoolDirectory::open(directory)?;
         let boot = state::next_boot(directory)?;
         let clock: Clock = Arc::new(now);
-        let (store, report) = Store::start(files, spool_config(&config), boot, Arc::clone(&clock))?;
+        let (store, report) = Store::start(files, config.spool.spool(), boot, Arc::clone(&clock))?;
         log::info!(
             "boot {boot} of {}; {} records wait from before",
             config.vehicle,
@@ -285,16 +284,6 @@ fn line(config: &Config, settings: &UplinkSettings, boot: BootId) -> LineConfig 
         request_timeout: REQUEST_TIMEOUT,
         pace: UplinkConfig::default(),
         seed: boot.0,
-    }
-}
-
-/// Shares the cap among the lanes: an eighth for what is critical, a thirty-second for status, a quarter for
-/// summaries, and the rest for bulk.
-fn spool_config(config: &Config) -> SpoolConfig {
-    let cap = u64::from(config.spool.cap_mib) * 1024 * 1024;
-    let (critical, status, summary) = (cap / 8, cap / 32, cap / 4);
-    SpoolConfig {
-        lane_caps: [critical, status, summary, cap - critical - status - summary],
-        ..SpoolConfig::default()
+        purse: settings.budget().map(|budget| Purse { budget, file: config.spool.dir.join("budget") }),
     }
 }

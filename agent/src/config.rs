@@ -8,6 +8,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use telltale_core::spool::{DropPolicy, SpoolConfig};
+use telltale_core::uplink::BudgetConfig;
 use telltale_wire::bridge::SENSOR_CHANNEL;
 use telltale_wire::ids::VehicleId;
 
@@ -93,6 +95,37 @@ pub struct SpoolSettings {
     /// The most that all lanes together keep, in MiB.
     #[serde(default = "default_cap")]
     pub cap_mib: u32,
+    /// What goes when a lane reaches its cap.
+    #[serde(default)]
+    pub drop: DropSettings,
+}
+
+/// What goes when a lane reaches its cap. The critical lane always drops its oldest records.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DropSettings {
+    /// Boots and health.
+    #[serde(default)]
+    pub status: DropSetting,
+    /// Periodic summaries.
+    #[serde(default)]
+    pub summary: DropSetting,
+    /// Snapshots.
+    #[serde(default)]
+    pub bulk: DropSetting,
+}
+
+/// One lane's policy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DropSetting {
+    /// The oldest records go.
+    #[default]
+    Oldest,
+    /// New records are turned away.
+    Newest,
+    /// The oldest segments go, except each n-th, 2 to 1000.
+    Thin(u32),
 }
 
 /// The control socket.
@@ -135,6 +168,29 @@ pub struct UplinkSettings {
     pub cert: PathBuf,
     /// Its key, PEM.
     pub key: PathBuf,
+    /// The most bytes a day on the line, both directions, TLS included. Critical records always go, and count.
+    pub bytes_per_day: Option<u64>,
+    /// The most of `bytes_per_day` that each lane may take.
+    #[serde(default)]
+    pub share_percent: ShareSettings,
+}
+
+/// The most of the byte budget that each lane may take, in percent; together they may be more than 100.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ShareSettings {
+    /// Boots and health.
+    pub status: u8,
+    /// Periodic summaries.
+    pub summary: u8,
+    /// Snapshots.
+    pub bulk: u8,
+}
+
+impl Default for ShareSettings {
+    fn default() -> Self {
+        Self { status: 100, summary: 100, bulk: 100 }
+    }
 }
 
 impl SourceConfig {
@@ -223,6 +279,56 @@ const fn default_cap() -> u32 {
     64
 }
 
+impl UplinkSettings {
+    fn check(&self) -> anyhow::Result<()> {
+        let budgets = BudgetConfig::MIN..=BudgetConfig::MAX;
+        anyhow::ensure!(
+            self.bytes_per_day.is_none_or(|bytes| budgets.contains(&bytes)),
+            "`uplink.bytes_per_day` is to be {} to {}; leave it out for no bound",
+            budgets.start(),
+            budgets.end()
+        );
+        let ShareSettings { status, summary, bulk } = self.share_percent;
+        let shares_well = [status, summary, bulk].into_iter().all(|percent| (1..=100).contains(&percent));
+        anyhow::ensure!(shares_well, "the shares in `uplink.share_percent` are to be 1 to 100");
+        Ok(())
+    }
+
+    /// The byte budget, if there is one.
+    #[must_use]
+    pub fn budget(&self) -> Option<BudgetConfig> {
+        let ShareSettings { status, summary, bulk } = self.share_percent;
+        let shares = [100, status, summary, bulk];
+        self.bytes_per_day.map(|bytes_per_day| BudgetConfig { bytes_per_day, shares })
+    }
+}
+
+impl SpoolSettings {
+    /// How the cap is shared among the lanes: an eighth for what is critical, a thirty-second for status, a quarter
+    /// for summaries, and the rest for bulk.
+    #[must_use]
+    pub fn spool(&self) -> SpoolConfig {
+        let cap = u64::from(self.cap_mib) * 1024 * 1024;
+        let (critical, status, summary) = (cap / 8, cap / 32, cap / 4);
+        let DropSettings { status: drop_status, summary: drop_summary, bulk: drop_bulk } = self.drop;
+        SpoolConfig {
+            lane_caps: [critical, status, summary, cap - critical - status - summary],
+            drop: [DropSetting::Oldest, drop_status, drop_summary, drop_bulk].map(DropSetting::policy),
+            ..SpoolConfig::default()
+        }
+    }
+}
+
+impl DropSetting {
+    const fn policy(self) -> DropPolicy {
+        match self {
+            Self::Oldest => DropPolicy::Oldest,
+            Self::Newest => DropPolicy::Newest,
+            Self::Thin(n) => DropPolicy::Thin(n),
+        }
+    }
+}
+
 impl Config {
     /// Reads a configuration.
     ///
@@ -260,6 +366,14 @@ impl Config {
             limits.cpu_percent.is_none_or(|percent| (1..=10_000).contains(&percent)),
             "`limits.cpu_percent` is to be 1 to 10000 (of one processor)"
         );
+        let DropSettings { status, summary, bulk } = config.spool.drop;
+        for policy in [status, summary, bulk] {
+            let thins_well = !matches!(policy, DropSetting::Thin(n) if !(2..=1_000).contains(&n));
+            anyhow::ensure!(thins_well, "`thin` in `spool.drop` is to be 2 to 1000: each n-th segment stays");
+        }
+        if let Some(uplink) = &config.uplink {
+            uplink.check()?;
+        }
         Ok(config)
     }
 
@@ -319,6 +433,35 @@ mod tests {
         let config = Config::parse(EXAMPLE).unwrap();
         assert!(matches!(config.source, SourceConfig::Live));
         assert!(config.uplink.is_some());
+    }
+
+    #[test]
+    fn budget_and_drop_policies_are_read_and_old_files_have_none() {
+        let text = |spool: &str, uplink: &str| {
+            let paths = "url = \"https://h\"\nca = \"a\"\ncert = \"c\"\nkey = \"k\"";
+            format!(
+                "vehicle = \"v\"\ncatalog = \"c\"\n[spool]\ndir = \"s\"\n{spool}\n[uplink]\n{paths}\n{uplink}\n"
+            )
+        };
+        let old = Config::parse(&text("", "")).unwrap();
+        assert_eq!(old.uplink.unwrap().budget(), None);
+        assert_eq!(old.spool.spool().drop, [DropPolicy::Oldest; 4]);
+        let drop = "drop = { status = \"newest\", summary = { thin = 4 } }";
+        let budget = "bytes_per_day = 5000000\nshare_percent = { bulk = 30 }";
+        let new = Config::parse(&text(drop, budget)).unwrap();
+        let shares = [100, 100, 100, 30];
+        assert_eq!(new.uplink.unwrap().budget(), Some(BudgetConfig { bytes_per_day: 5_000_000, shares }));
+        let expected = [DropPolicy::Oldest, DropPolicy::Newest, DropPolicy::Thin(4), DropPolicy::Oldest];
+        assert_eq!(new.spool.spool().drop, expected);
+        for (spool, uplink, expected) in [
+            ("drop = { summary = { thin = 1 } }", "", "2 to 1000"),
+            ("drop = { critical = \"newest\" }", "", "unknown field `critical`"),
+            ("", "bytes_per_day = 10", "65536 to"),
+            ("", "share_percent = { bulk = 101 }", "1 to 100"),
+        ] {
+            let error = format!("{:#}", Config::parse(&text(spool, uplink)).unwrap_err());
+            assert!(error.contains(expected), "{error}");
+        }
     }
 
     #[test]

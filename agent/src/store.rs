@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use telltale_core::spool::{AppendError, BatchLimits, OpenError, OpenReport, Spool, SpoolConfig, SpoolStats};
+use telltale_core::spool::{Allowance, AppendError, OpenError, OpenReport, Spool, SpoolConfig, SpoolStats};
 use telltale_wire::ids::{BootId, Lane, Seq};
 use telltale_wire::record::{LossRecord, LossStage, Record};
 use telltale_wire::sync::{Ack, Batch};
@@ -54,7 +54,7 @@ pub struct Durable {
 enum Command {
     Append(Record),
     Lose(LossRecord),
-    NextBatch(BatchLimits, oneshot::Sender<Vec<Batch>>),
+    NextBatch(Allowance, oneshot::Sender<Vec<Batch>>),
     Ack(Vec<Ack>, oneshot::Sender<()>),
     Discard { boot: BootId, lane: Lane, seq: Seq, why: String, done: oneshot::Sender<()> },
     Flush(oneshot::Sender<()>),
@@ -151,8 +151,9 @@ impl StoreHandle {
     ///
     /// # Errors
     /// [`StoreEnded`].
-    pub async fn next_batch(&self, limits: BatchLimits) -> Result<Vec<Batch>, StoreEnded> {
-        self.ask(|reply| Command::NextBatch(limits, reply)).await
+    pub async fn next_batch(&self, allowance: impl Into<Allowance>) -> Result<Vec<Batch>, StoreEnded> {
+        let allowance = allowance.into();
+        self.ask(|reply| Command::NextBatch(allowance, reply)).await
     }
 
     /// Brings the cloud's acknowledgements.
@@ -265,7 +266,7 @@ impl Keeper {
                 }
             },
             Command::Lose(loss) => self.spool.record_loss(loss),
-            Command::NextBatch(limits, reply) => drop(reply.send(self.spool.next_batch(now, limits))),
+            Command::NextBatch(allowance, reply) => drop(reply.send(self.spool.next_batch(now, allowance))),
             Command::Ack(acks, done) => {
                 self.spool.ack(now, &acks);
                 let _ = done.send(());
@@ -296,6 +297,7 @@ mod tests {
     use crate::files::DirectoryError;
     use std::path::Path;
     use std::time::Instant;
+    use telltale_core::spool::BatchLimits;
     use telltale_wire::record::{Counts, Status};
 
     const ALL: BatchLimits = BatchLimits { records: 2_000, bytes: 1_000_000 };

@@ -100,6 +100,7 @@ fn line(address: SocketAddr, files: &Enrolled) -> LineConfig {
             ..UplinkConfig::default()
         },
         seed: 7,
+        purse: None,
     }
 }
 

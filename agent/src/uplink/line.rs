@@ -1,0 +1,171 @@
+//! The connection: made when it is needed, metered, one exchange at a time.
+
+use super::meter::{Meter, Metered};
+use super::{LineConfig, UplinkError};
+use crate::tls::{self, Credentials};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper::{Request, StatusCode, Uri, header};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::pki_types::ServerName;
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::time::Duration;
+use telltale_wire::envelope::{self, EnvelopeError, HEADER_LEN, MAX_PAYLOAD};
+use telltale_wire::sync::{CONTENT_TYPE, SYNC_PATH, SyncRefusal, SyncResponse};
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+/// A ping after this long without a sign of the server finds lines that died in silence.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+/// Why one exchange failed.
+#[derive(Debug, Error)]
+pub(super) enum LineError {
+    #[error("connecting to {0} failed")]
+    Connect(String, #[source] std::io::Error),
+    #[error("the TLS handshake with {0} failed")]
+    Handshake(String, #[source] std::io::Error),
+    #[error("the connection was lost")]
+    Http(#[from] hyper::Error),
+    #[error("the answer could not be read")]
+    Body(#[source] Box<dyn StdError + Send + Sync>),
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    #[error("the request could not be made")]
+    Request(#[from] hyper::http::Error),
+    #[error("the message could not be sealed")]
+    Seal(#[source] EnvelopeError),
+    #[error("HTTP status {status} without a Telltale message: is {host} a Telltale server?")]
+    Foreign {
+        status: StatusCode,
+        host: String,
+        #[source]
+        source: EnvelopeError,
+    },
+}
+
+/// What the server said.
+pub(super) enum Answer {
+    Taken(SyncResponse),
+    Refused(SyncRefusal),
+}
+
+/// The connection, made when it is needed.
+pub(super) struct Line {
+    host: String,
+    port: u16,
+    server: ServerName<'static>,
+    credentials: Credentials,
+    tls: TlsConnector,
+    connect_timeout: Duration,
+    request_timeout: Duration,
+    sender: Option<SendRequest<Full<Bytes>>>,
+    pub(super) meter: Arc<Meter>,
+}
+
+impl Line {
+    pub(super) fn new(config: &LineConfig) -> Result<Self, UplinkError> {
+        let bad = || UplinkError::Address(config.url.clone());
+        let uri: Uri = config.url.parse().map_err(|_| bad())?;
+        let https = uri.scheme_str() == Some("https") && matches!(uri.path(), "" | "/");
+        let host = uri.host().filter(|_| https).ok_or_else(bad)?;
+        let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let credentials = Credentials {
+            ca: config.ca.clone(),
+            certificate: config.certificate.clone(),
+            key: config.key.clone(),
+        };
+        Ok(Self {
+            server: ServerName::try_from(bare.clone()).map_err(|_| bad())?,
+            host: bare,
+            port: uri.port_u16().unwrap_or(443),
+            // One configuration for all connections: it keeps the tickets that make the next handshake short.
+            tls: TlsConnector::from(Arc::new(tls::client_config(&credentials)?)),
+            credentials,
+            connect_timeout: config.connect_timeout,
+            request_timeout: config.request_timeout,
+            sender: None,
+            meter: Arc::new(Meter::default()),
+        })
+    }
+
+    pub(super) async fn exchange(&mut self, body: Bytes) -> Result<Answer, LineError> {
+        let mut sender = match self.sender.take().filter(SendRequest::is_ready) {
+            Some(sender) => sender,
+            None => {
+                let limit = self.connect_timeout;
+                timeout(limit, self.connect()).await.map_err(|_| LineError::Timeout(limit))??
+            }
+        };
+        let request = Request::post(format!("https://{}:{}{SYNC_PATH}", bracketed(&self.host), self.port))
+            .header(header::CONTENT_TYPE, CONTENT_TYPE)
+            .body(Full::new(body))?;
+        let limit = self.request_timeout;
+        let exchange = async {
+            let response = sender.send_request(request).await?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), HEADER_LEN + MAX_PAYLOAD);
+            Ok::<_, LineError>((status, body.collect().await.map_err(LineError::Body)?.to_bytes()))
+        };
+        let (status, body) = timeout(limit, exchange).await.map_err(|_| LineError::Timeout(limit))??;
+        self.sender = Some(sender);
+        let foreign = |source| LineError::Foreign { status, host: self.host.clone(), source };
+        if status.is_success() {
+            envelope::open(&body).map(Answer::Taken).map_err(foreign)
+        } else {
+            envelope::open(&body).map(Answer::Refused).map_err(foreign)
+        }
+    }
+
+    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, LineError> {
+        let name = format!("{}:{}", bracketed(&self.host), self.port);
+        let tcp = TcpStream::connect((self.host.as_str(), self.port)).await;
+        let tcp = tcp.map_err(|e| LineError::Connect(name.clone(), e))?;
+        tcp.set_nodelay(true).map_err(|e| LineError::Connect(name.clone(), e))?;
+        let metered = Metered::new(tcp, Arc::clone(&self.meter));
+        let stream = self.tls.connect(self.server.clone(), metered).await;
+        let stream = stream.map_err(|e| LineError::Handshake(name.clone(), e))?;
+        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(self.connect_timeout)
+            .handshake(TokioIo::new(stream))
+            .await?;
+        // It ends with the sender, and its error reaches the exchange that it hits.
+        tokio::spawn(async move { drop(connection.await) });
+        log::info!("connected to {name}");
+        Ok(sender)
+    }
+
+    /// Gives the connection up; the next exchange makes another.
+    pub(super) fn hang_up(&mut self) {
+        self.sender = None;
+    }
+
+    /// An error with all its causes, and what to do where certificates are the cause.
+    pub(super) fn explain(&self, error: &LineError) -> String {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(source) = cause {
+            let more = source.to_string();
+            if !text.ends_with(&more) {
+                text = format!("{text}: {more}");
+            }
+            if let Some(advice) = tls::advice(source, &self.credentials) {
+                text = format!("{text}; {advice}");
+            }
+            // An I/O error does not name the error inside it as its source.
+            let inside = source.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
+            cause = inside.map(|inside| inside as &(dyn StdError + 'static)).or_else(|| source.source());
+        }
+        text
+    }
+}
+
+fn bracketed(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
+}
