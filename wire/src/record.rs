@@ -8,6 +8,7 @@ use crate::bus::{BusRecord, BusReport};
 use crate::digest::{Digest, ShortDigest};
 use crate::ids::{BootId, Lane, Seq};
 use crate::signals::SignalRecord;
+use crate::snapshot::SnapshotPart;
 use crate::time::Stamp;
 use crate::unit::Unit;
 use alloc::string::String;
@@ -41,6 +42,8 @@ pub enum Record {
     Status(Status),
     /// Something was lost, and this is the account of it.
     Loss(LossRecord),
+    /// What stood on the buses around a moment: one part of it.
+    Snapshot(SnapshotPart),
     /// A bus changed its state, or this is what was counted on it.
     Bus(BusRecord),
     /// What signals, scores and buses looked like, or what they are called.
@@ -94,6 +97,7 @@ impl Record {
             Record::Summary(_) => 3,
             Record::Status(_) => 4,
             Record::Loss(_) => 5,
+            Record::Snapshot(_) => 7,
             Record::Bus(_) => 8,
             Record::Signals(_) => 6,
             Record::Agent(_) => 9,
@@ -115,6 +119,7 @@ impl Record {
             | Record::Signals(SignalRecord::Directory(_))
             | Record::Agent(_) => Lane::Status,
             Record::Summary(_) | Record::Signals(SignalRecord::Statistics(_)) => Lane::Summary,
+            Record::Snapshot(_) => Lane::Bulk,
         }
     }
 
@@ -130,6 +135,7 @@ impl Record {
             Record::Summary(body) => postcard::to_allocvec(body),
             Record::Status(body) => postcard::to_allocvec(body),
             Record::Loss(body) => postcard::to_allocvec(body),
+            Record::Snapshot(body) => postcard::to_allocvec(body),
             Record::Bus(body) => postcard::to_allocvec(body),
             Record::Signals(body) => postcard::to_allocvec(body),
             Record::Agent(body) => postcard::to_allocvec(body),
@@ -157,6 +163,7 @@ impl RawRecord {
             3 => self.body_as().map(Record::Summary),
             4 => self.body_as().map(Record::Status),
             5 => self.body_as().map(Record::Loss),
+            7 => self.body_as().map(Record::Snapshot),
             8 => self.body_as().map(Record::Bus),
             6 => self.body_as().map(Record::Signals),
             9 => self.body_as().map(Record::Agent),
@@ -402,6 +409,8 @@ pub enum LossStage {
     Bridge,
     /// Records, dropped by the spool to keep its cap while the line's byte budget made their lane wait.
     Budget,
+    /// Snapshots that were not taken, or parts of one that no record could hold.
+    Snapshot,
 }
 
 /// Records of one lane and boot that are gone, both ends included.

@@ -8,6 +8,8 @@
 // Helpers of a test may end it.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod snapshots;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
@@ -122,7 +124,8 @@ fn records() -> Vec<Case> {
         | Record::Summary(_)
         | Record::Status(_)
         | Record::Loss(_)
-        | Record::Bus(_) => (),
+        | Record::Bus(_)
+        | Record::Snapshot(_) => (),
         Record::Signals(SignalRecord::Directory(_) | SignalRecord::Statistics(_)) => (),
         Record::Agent(_) => (),
     };
@@ -175,6 +178,7 @@ fn records() -> Vec<Case> {
         ),
         record("loss", Record::Loss(loss(None))),
         record("loss-of-records", Record::Loss(loss(Some(range)))),
+        record("snapshot", Record::Snapshot(snapshots::part())),
         record("bus-change", Record::Bus(bus(BusReport::Change(bus_change())))),
         record("bus-statistics", Record::Bus(bus(BusReport::Statistics(bus_statistics())))),
         record("signals-directory", Record::Signals(SignalRecord::Directory(directory()))),
@@ -412,6 +416,8 @@ fn bridge() -> Vec<Case> {
 fn boundaries() -> Vec<(&'static str, Vec<Case>)> {
     vec![
         ("record", records()),
+        ("snapshot-block", snapshots::blocks()),
+        ("snapshot-cause", snapshots::causes()),
         ("sync", sync()),
         ("bridge", bridge()),
         ("unit", units()),
@@ -420,7 +426,7 @@ fn boundaries() -> Vec<(&'static str, Vec<Case>)> {
         ("lane", variants!(Lane: Critical Status Summary Bulk)),
         (
             "loss-stage",
-            variants!(LossStage: Receive Channel SpoolCap SpoolCorrupt SpoolWrite Refused Bridge Budget),
+            variants!(LossStage: Receive Channel SpoolCap SpoolCorrupt SpoolWrite Refused Bridge Budget Snapshot),
         ),
         (
             "indeterminate-reason",

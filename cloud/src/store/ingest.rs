@@ -237,14 +237,18 @@ impl Intake<'_> {
                     | LossStage::SpoolCorrupt
                     | LossStage::SpoolWrite
                     | LossStage::Refused
-                    | LossStage::Budget => &mut self.done.lost_records,
+                    | LossStage::Budget
+                    | LossStage::Snapshot => &mut self.done.lost_records,
                 };
                 *total = total.saturating_add(loss.count);
                 Ok(())
             }
-            Record::Boot(_) | Record::Status(_) | Record::Bus(_) | Record::Signals(_) | Record::Agent(_) => {
-                Ok(())
-            }
+            Record::Boot(_)
+            | Record::Status(_)
+            | Record::Bus(_)
+            | Record::Signals(_)
+            | Record::Agent(_)
+            | Record::Snapshot(_) => Ok(()),
         }
     }
 

@@ -137,6 +137,7 @@ pub(super) fn loss(loss: &LossRecord, origin: Origin) -> LossLine {
         LossStage::Refused => ("refused", "records"),
         LossStage::Bridge => ("bridge", "frames"),
         LossStage::Budget => ("budget", "records"),
+        LossStage::Snapshot => ("snapshot", "snapshots"),
     };
     let range = loss.range.map(|lost| range(lost.boot, lost.lane.name(), (lost.first.0, lost.last.0)));
     let why = clip(&loss.why, SENTENCE);
