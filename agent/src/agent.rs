@@ -56,7 +56,8 @@ impl Agent {
         if let Some(settings) = &config.uplink {
             tls::client_config(&credentials(settings)).context("the uplink can't be used")?;
         }
-        let pipeline_config = PipelineConfig { summary_period: config.summary_period() };
+        let pipeline_config =
+            PipelineConfig { summary_period: config.summary_period(), ..PipelineConfig::default() };
         let pipeline = Pipeline::new(&catalog, models, pipeline_config)?;
         Ok(Agent { config, catalog, pipeline })
     }

@@ -19,6 +19,7 @@ pub mod model;
 pub mod pipeline;
 pub mod rules;
 pub mod signal;
+pub mod snapshot;
 pub mod spool;
 pub mod trace;
 pub mod uplink;

@@ -1,5 +1,6 @@
 //! Capture allocates nothing once it is under way: frames through the decoder into windows, steps that close and
-//! windows that are judged. Only what is reported takes memory: summaries and changed verdicts.
+//! windows that are judged. Only what is reported takes memory: summaries, changed
+//! verdicts and snapshots.
 
 #![allow(clippy::unwrap_used, reason = "helpers of a test may fail it")]
 
@@ -8,6 +9,7 @@ use telltale_core::feature::FeatureSpec;
 use telltale_core::frame::{BusId, CanFrame, CanId, FrameKind};
 use telltale_core::model::{Manifest, Model};
 use telltale_core::pipeline::{LoadedModel, Pipeline, PipelineConfig, View};
+use telltale_core::snapshot::{MEMORY_RANGE, SLOT, SnapshotConfig};
 use telltale_wire::digest::Digest;
 use telltale_wire::time::MonoTime;
 
@@ -85,13 +87,16 @@ fn the_way_from_frame_to_verdict_allocates_nothing() {
     for models in [1, 2] {
         let catalog = Catalog::parse(CATALOG, "c", &mut |_| Ok(DBC.into())).unwrap();
         // No summary falls due.
-        let config = PipelineConfig { summary_period: std::time::Duration::from_secs(86_400) };
+        // The snapshots' ring is filled and overwrites itself.
+        let snapshot = SnapshotConfig { memory: *MEMORY_RANGE.start(), ..SnapshotConfig::default() };
+        let config = PipelineConfig { summary_period: std::time::Duration::from_secs(86_400), snapshot };
         let mut pipeline = Pipeline::new(&catalog, (0..models).map(|_| loaded()).collect(), config).unwrap();
         drive(&mut pipeline, 0, 60);
         while pipeline.poll_record().is_some() {}
         let windows = pipeline.totals().windows;
         let run = allocation_counter::measure(|| drive(&mut pipeline, 60, 600));
         assert_eq!(pipeline.totals().windows - windows, 300 * models, "windows were judged");
+        assert!(pipeline.totals().frames as usize > 2 * MEMORY_RANGE.start() / SLOT, "the ring was filled");
         assert!(pipeline.poll_record().is_none(), "a calm signal changes no verdict");
         assert_eq!(run.count_total, 0, "{models} models: {run:?}");
 

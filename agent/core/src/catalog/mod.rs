@@ -10,7 +10,7 @@ mod resolve;
 pub use init::init;
 pub use quality::{Check, Combination, Condition, MAX_CHECKS, MAX_CONDITIONS, MAX_REGIMES, Regime};
 
-use crate::dbc::{Database, Decoder, Diagnostic, Request};
+use crate::dbc::{Database, Decoder, Diagnostic, RawMessage, Request, raw_messages};
 use crate::frame::{BusId, CanId};
 use crate::signal::SignalId;
 use std::collections::HashMap;
@@ -186,13 +186,18 @@ impl Catalog {
             let messages = bus.databases.iter().flat_map(|database| &database.messages);
             messages.map(move |message| (BusId(place as u8), message.id))
         });
-        let requests: Vec<Request<'_>> = self
-            .signals
-            .iter()
-            .enumerate()
-            .filter_map(|(place, signal)| self.request(place, signal))
-            .collect();
-        Decoder::compile(described, &requests)
+        Decoder::compile(described, &self.requests())
+    }
+
+    /// All signals by message, to read their raw integers.
+    #[must_use]
+    pub fn raw_messages(&self) -> Vec<RawMessage> {
+        raw_messages(&self.requests())
+    }
+
+    fn requests(&self) -> Vec<Request<'_>> {
+        let signals = self.signals.iter().enumerate();
+        signals.filter_map(|(place, signal)| self.request(place, signal)).collect()
     }
 
     fn request<'c>(&'c self, place: usize, signal: &'c CatalogSignal) -> Option<Request<'c>> {

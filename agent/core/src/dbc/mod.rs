@@ -14,6 +14,7 @@ mod layout;
 mod multiplex;
 mod op;
 mod parse;
+mod raw;
 mod scan;
 
 pub use codec::{DecodeError, EncodeError, SignalValue};
@@ -21,6 +22,7 @@ pub use decoder::{Decoder, Disposition, Request};
 pub use diagnostic::{Diagnostic, MAX_DIAGNOSTICS, Severity};
 pub use layout::{Buffer, ByteOrder, Layout, RawKind};
 pub use parse::MAX_FILE_LEN;
+pub use raw::{RawMessage, RawSignal, raw_messages};
 
 pub(crate) use diagnostic::Findings;
 

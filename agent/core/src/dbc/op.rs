@@ -142,13 +142,13 @@ impl Op {
 /// What has no short form: a float, a signal that no word holds, a sentinel amid valid values, an empty range.
 #[derive(Clone, Debug)]
 pub(super) struct General {
-    layout: Layout,
+    pub(super) layout: Layout,
     sentinels: Box<[u64]>,
-    factor: f64,
-    offset: f64,
+    pub(super) factor: f64,
+    pub(super) offset: f64,
     min: f64,
     max: f64,
-    signal: SignalId,
+    pub(super) signal: SignalId,
 }
 
 impl General {
@@ -166,16 +166,25 @@ impl General {
     }
 
     pub(super) fn deliver<S: SampleSink>(&self, buffer: &Buffer, sink: &mut S) {
+        match self.read(buffer).1 {
+            Ok(value) => sink.value(self.signal, value),
+            Err(why) => sink.absent(self.signal, why),
+        }
+    }
+
+    /// The bits, and their physical value or why there is none.
+    pub(super) fn read(&self, buffer: &Buffer) -> (u64, Result<f64, NoData>) {
         let raw = self.layout.raw(buffer);
         let number = self.layout.number(raw);
         let value = number * self.factor + self.offset;
-        if self.sentinels.contains(&raw) || !number.is_finite() {
-            sink.absent(self.signal, NoData::SensorFault);
+        let value = if self.sentinels.contains(&raw) || !number.is_finite() {
+            Err(NoData::SensorFault)
         } else if value >= self.min && value <= self.max {
-            sink.value(self.signal, value);
+            Ok(value)
         } else {
-            sink.absent(self.signal, NoData::OutOfRange);
-        }
+            Err(NoData::OutOfRange)
+        };
+        (raw, value)
     }
 }
 

@@ -52,6 +52,14 @@ pub enum LoadError {
         /// What is missing.
         source: LayoutError,
     },
+    /// The settings name a signal for snapshots that the catalog lacks.
+    #[error(
+        "no signal of the catalog fits `{pattern}` (snapshots): write a VSS path of the catalog, or its beginning and `*`"
+    )]
+    SnapshotSignal {
+        /// The path, or its beginning.
+        pattern: String,
+    },
     /// The manifest names another feature specification than the one that came with it.
     #[error(
         "model `{model}` was trained on the features {expected}, the specification beside it is {found}: restore the one it was trained on, or train again"

@@ -21,25 +21,29 @@ use crate::clock::ClockAnchor;
 use crate::dbc::{Decoder, Disposition};
 use crate::feature::Extractor;
 use crate::frame::CanFrame;
+use crate::snapshot::{Packer, Recorder, SnapshotConfig, SnapshotRequest, Triggered};
 use latest::{Fan, Noting};
 use mind::{Mind, Outcome};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use summary::SummaryBuilder;
-use telltale_wire::record::{Counts, ModelRef, Record};
+use telltale_wire::record::{Counts, ModelRef, Record, VerdictCode};
+use telltale_wire::snapshot::SnapshotCause;
 use telltale_wire::time::{MonoTime, Stamp};
 
 /// Settings of the loop.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct PipelineConfig {
     /// How much time one summary covers.
     pub summary_period: Duration,
+    /// What is kept and sent around a moment.
+    pub snapshot: SnapshotConfig,
 }
 
 impl Default for PipelineConfig {
     fn default() -> Self {
-        PipelineConfig { summary_period: Duration::from_secs(60) }
+        PipelineConfig { summary_period: Duration::from_secs(60), snapshot: SnapshotConfig::default() }
     }
 }
 
@@ -53,6 +57,7 @@ pub struct Pipeline {
     /// The latest samples of the signals that no model uses.
     rest: Vec<Latest>,
     summary: SummaryBuilder,
+    recorder: Recorder,
     anchor: Option<ClockAnchor>,
     records: VecDeque<Record>,
 }
@@ -91,6 +96,8 @@ impl Pipeline {
             bus_frames: vec![0; catalog.buses.len()],
             rest: vec![Latest::NONE; catalog.signals.len()],
             summary: SummaryBuilder::new(config.summary_period),
+            recorder: Recorder::new(Packer::new(catalog), config.snapshot)
+                .map_err(|pattern| LoadError::SnapshotSignal { pattern })?,
             anchor: None,
             records: VecDeque::new(),
         })
@@ -137,6 +144,7 @@ impl Pipeline {
         };
         match disposition {
             Disposition::Decoded(samples) => {
+                self.recorder.keep(frame);
                 self.totals.decoded += 1;
                 self.totals.samples += u64::from(samples);
             }
@@ -157,7 +165,8 @@ impl Pipeline {
     /// When [`Pipeline::handle_timeout`] next has something to do.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<MonoTime> {
-        self.watchers.iter().filter_map(|w| w.extractor.next_deadline()).chain(self.summary.due()).min()
+        let windows = self.watchers.iter().filter_map(|w| w.extractor.next_deadline());
+        windows.chain(self.summary.due()).chain(self.recorder.next_deadline()).min()
     }
 
     /// Counts frames that were lost before they came here.
@@ -166,8 +175,16 @@ impl Pipeline {
     }
 
     /// The end of the input: closes the summary under way. A window that is not full stays without a verdict.
+    /// A snapshot under way is told with what there is.
     pub fn finish(&mut self) {
+        let end = self.summary.latest();
         self.close_summary();
+        self.recorder.finish(end, self.anchor, &mut self.records);
+    }
+
+    /// Asks for a snapshot around `now`, as a person at the vehicle does.
+    pub fn trigger_snapshot(&mut self, now: MonoTime, note: String, request: &SnapshotRequest) -> Triggered {
+        self.recorder.trigger(now, SnapshotCause::Command { note }, request)
     }
 
     /// Everything counted since the start.
@@ -183,6 +200,7 @@ impl Pipeline {
         self.totals = before.totals;
         self.summary.count_from(&self.totals);
         self.anchor = before.anchor;
+        self.recorder.inherit(&mut before.recorder, self.outline.catalog == before.outline.catalog);
         if self.outline.buses == before.outline.buses {
             std::mem::swap(&mut self.bus_frames, &mut before.bus_frames);
         }
@@ -228,15 +246,27 @@ impl Pipeline {
         if self.watchers.iter().any(|watcher| watcher.extractor.is_due(now)) {
             self.advance(now);
         }
+        if self.recorder.is_due(now) {
+            self.recorder.advance(now, self.anchor, &mut self.records);
+        }
     }
 
     #[inline(never)]
     fn advance(&mut self, now: MonoTime) {
+        let told = self.records.len();
         for watcher in &mut self.watchers {
             let Watcher { extractor, mind } = watcher;
             let mut outcome =
                 Outcome { counts: &mut self.totals, records: &mut self.records, anchor: self.anchor };
             extractor.advance(now, |window, table| mind.think(window, table, &mut outcome));
+        }
+        for place in told..self.records.len() {
+            let Some(Record::Verdict(event)) = self.records.get(place) else { continue };
+            if event.verdict == VerdictCode::Anomalous {
+                let (model, subject) = (event.model.name.clone(), event.subject.clone());
+                let cause = SnapshotCause::Verdict { model, subject };
+                self.recorder.trigger(event.at.mono, cause, &SnapshotRequest::default());
+            }
         }
     }
 
@@ -249,7 +279,7 @@ impl Pipeline {
 }
 
 /// A moment as records state it: with the wall time if an anchor is known.
-fn stamp(at: MonoTime, anchor: Option<ClockAnchor>) -> Stamp {
+pub(crate) fn stamp(at: MonoTime, anchor: Option<ClockAnchor>) -> Stamp {
     Stamp { mono: at, wall: anchor.map(|a| a.wall_at(at)) }
 }
 

@@ -35,6 +35,11 @@ impl SummaryBuilder {
         self.to = at;
     }
 
+    /// The time of the latest frame.
+    pub(super) const fn latest(&self) -> MonoTime {
+        self.to
+    }
+
     /// When the stretch under way ends; `None` while nothing has been seen in it.
     pub(super) const fn due(&self) -> Option<MonoTime> {
         self.due

@@ -356,3 +356,35 @@ fn a_successor_goes_on_counting_and_keeps_the_models_that_stay() {
     let Some(Record::Summary(summary)) = after.poll_record() else { panic!("no summary") };
     assert_eq!(summary.counts.frames, 1, "the summary before is not counted again");
 }
+
+#[test]
+fn an_anomaly_and_a_crossed_limit_each_bring_a_snapshot() {
+    for (failing, low, model) in [(false, 3_640, "cell-fault"), (true, 2_400, "limits")] {
+        let mut pipeline = pipeline(failing);
+        (0..60).for_each(|s| {
+            let low = if s < 12 { 3_700 } else { low };
+            pipeline.handle_frame(&frame(s, [3_700, low, 3_701, 3_700]));
+        });
+        let records: Vec<Record> = std::iter::from_fn(|| pipeline.poll_record()).collect();
+        let verdict = records.iter().find_map(|r| match r {
+            Record::Verdict(event) if event.model.name == model => Some(event),
+            _ => None,
+        });
+        let verdict = verdict.unwrap_or_else(|| panic!("{records:?}"));
+        let parts: Vec<_> = records
+            .iter()
+            .filter_map(|r| if let Record::Snapshot(part) = r { Some(part) } else { None })
+            .collect();
+        let [part] = parts[..] else { panic!("{records:?}") };
+        let cause = SnapshotCause::Verdict { model: model.into(), subject: "Cell2".into() };
+        assert_eq!((part.cause.clone(), part.at), (cause, verdict.at));
+        let block = telltale_wire::snapshot::decode(&part.block).unwrap();
+        let [message] = &block.messages[..] else { panic!("{block:?}") };
+        assert_eq!(message.signals[1].name, "Pack.Cell2");
+        let end = part.at.mono.as_micros() + 30 * S;
+        let expected: Vec<(u64, u64)> =
+            (0..end / S).map(|s| (s * S, u64::from(if s < 12 { 3_700 } else { low }))).collect();
+        let found: Vec<(u64, u64)> = message.rows().map(|(at, samples)| (at, samples[1].raw)).collect();
+        assert_eq!(found, expected);
+    }
+}
