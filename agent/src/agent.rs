@@ -1,33 +1,32 @@
-//! Composes the agent: the capture thread, the store's thread, and the asynchronous half with uplink and signals.
+//! Composes the agent: the capture thread, the store's thread, and the asynchronous half with uplink, control socket,
+//! metrics and signals.
 
-use crate::config::{Config, SourceConfig, UplinkSettings};
+use crate::capture::{Capture, now};
+use crate::config::{Config, UplinkSettings};
 use crate::control::ControlSocket;
 use crate::desk::Desk;
-use crate::drive::drive;
 use crate::files::SpoolDirectory;
-use crate::guard::{Budget, guard};
-use crate::load;
-use crate::mailbox::{Mailbox, mailbox};
+use crate::guard::Budget;
+use crate::limits;
+use crate::mailbox::{Post, mailbox};
 use crate::memory;
+use crate::notify::{Notifier, keep_telling, watchdog_period};
 use crate::observe::{Observer, Seen};
-use crate::source::{self, SourceError, boot_time};
+use crate::prepare::Prepared;
+use crate::reload::Reloader;
 use crate::state;
-use crate::store::{Clock, Store, StoreEnded, StoreHandle};
-use crate::tls::{self, Credentials};
-use crate::uplink::{self, LineConfig, Purse, Until, UplinkView};
+use crate::store::{Clock, Store, StoreHandle};
+use crate::uplink::{self, LineConfig, Purse, Until, UplinkError, UplinkView};
 use anyhow::Context as _;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use telltale_core::catalog::Catalog;
-use telltale_core::pipeline::{Pipeline, PipelineConfig};
+use std::time::{Duration, Instant};
 use telltale_core::uplink::UplinkConfig;
 use telltale_wire::ids::BootId;
 use telltale_wire::record::{BootRecord, Counts, ModelRef, Record, Status};
-use telltale_wire::time::{Stamp, WallTime};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -36,9 +35,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// An agent that is ready to run: everything that it was configured with has been read and found sound.
 pub struct Agent {
-    config: Config,
-    catalog: Catalog,
-    pipeline: Pipeline,
+    prepared: Prepared,
+    budget: Budget,
 }
 
 impl Agent {
@@ -47,27 +45,18 @@ impl Agent {
     /// # Errors
     /// What can't be used, and why.
     pub fn prepare(config: Config) -> anyhow::Result<Agent> {
-        let catalog = load::catalog(&config.catalog)?;
-        let models = load::models(&config.models, &catalog)?;
-        let models = guard(models, &Budget::of(config.inference_budget()));
-        if models.is_empty() {
-            log::warn!("the configuration names no model: frames are decoded and counted, nothing is judged");
-        }
-        if let Some(settings) = &config.uplink {
-            tls::client_config(&credentials(settings)).context("the uplink can't be used")?;
-        }
-        let pipeline_config =
-            PipelineConfig { summary_period: config.summary_period(), ..PipelineConfig::default() };
-        let pipeline = Pipeline::new(&catalog, models, pipeline_config)?;
-        Ok(Agent { config, catalog, pipeline })
+        let budget = Budget::of(config.inference_budget());
+        Ok(Agent { prepared: Prepared::read(config, &budget)?, budget })
     }
 
-    /// Runs until a signal, or until a log has been judged and synced.
+    /// Runs until a signal, or until a log has been judged and synced. A reload reads `path` again.
     ///
     /// # Errors
     /// If the source fails, or the spool can't be used.
-    pub fn run(self) -> anyhow::Result<()> {
-        let Agent { config, catalog, pipeline } = self;
+    pub fn run(self, path: &Path) -> anyhow::Result<()> {
+        let Agent { prepared, budget } = self;
+        let Prepared { config, catalog, pipeline } = &prepared;
+        limits::apply(&config.limits);
         let directory = &config.spool.dir;
         // Locked before the boot is counted: an agent that is turned away leaves no trace.
         let files = SpoolDirectory::open(directory)?;
@@ -93,7 +82,8 @@ impl Agent {
             }),
         );
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let outcome = runtime.block_on(serve(&config, catalog, pipeline, store.handle(), clock, boot));
+        let ties = Ties { path, budget, store: store.handle(), clock, boot };
+        let outcome = runtime.block_on(ties.serve(prepared));
         // Without this a task that waits for the network would hold up the end.
         runtime.shutdown_background();
         store.close();
@@ -102,83 +92,163 @@ impl Agent {
     }
 }
 
-/// The asynchronous half: starts capture, syncs, listens for signals, and winds down in the right order.
-async fn serve(
-    config: &Config,
-    catalog: Catalog,
-    pipeline: Pipeline,
+/// What the asynchronous half works with.
+struct Ties<'a> {
+    path: &'a Path,
+    budget: Budget,
     store: StoreHandle,
     clock: Clock,
     boot: BootId,
-) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let totals = Arc::new(Mutex::new(Counts::default()));
-    let stop = Arc::new(AtomicBool::new(false));
-    let (post, mailbox) = mailbox();
-    let (uplink_view, uplink_seen) = watch::channel(UplinkView::default());
-    let desk = Desk {
-        observer: Observer {
-            vehicle: config.vehicle.to_string(),
-            boot,
-            started: Instant::now(),
-            spool_dir: config.spool.dir.clone(),
-            uplink_url: config.uplink.as_ref().map(|settings| settings.url.clone()),
-            clock: Arc::clone(&clock),
-            post,
-            store: store.clone(),
-            uplink: uplink_seen,
-            seen: Seen::nothing(Arc::clone(pipeline.outline())),
-        },
-    };
-    open_control(config, desk);
-    let capture =
-        Capture { store: store.clone(), stop: Arc::clone(&stop), totals: Arc::clone(&totals), mailbox };
-    let mut capture = capture.start(config, catalog, pipeline)?;
+}
 
-    let (hang_up, hung_up) = watch::channel(false);
-    let line = config.uplink.as_ref().map(|settings| line(config, settings, boot));
-    let uplink_view = Arc::new(uplink_view);
-    let mut syncing = line.clone().map(|line| {
-        let (store, clock, view) = (store.clone(), Arc::clone(&clock), Arc::clone(&uplink_view));
-        let hung_up = hung_up.clone();
-        tokio::spawn(
-            async move { uplink::run_in_view(line, store, clock, Until::Shutdown, hung_up, &view).await },
-        )
-    });
-    tokio::spawn(report_status(config.status_period(), store.clone(), Arc::clone(&clock), totals));
+impl Ties<'_> {
+    /// The asynchronous half: starts capture, syncs, listens for signals, and winds down in the right order.
+    async fn serve(self, prepared: Prepared) -> anyhow::Result<()> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let Prepared { config, catalog, pipeline } = prepared;
+        let notifier = Arc::new(Notifier::from_environment());
+        let totals = Arc::new(Mutex::new(Counts::default()));
+        let stop = Arc::new(AtomicBool::new(false));
+        let (post, mailbox) = mailbox();
+        let (view, viewed) = watch::channel(UplinkView::default());
+        let config = Arc::new(config);
+        let (in_force, follows) = watch::channel(Arc::clone(&config));
+        let reloader = Arc::new(Reloader {
+            path: self.path.to_owned(),
+            budget: self.budget.clone(),
+            post: post.clone(),
+            store: self.store.clone(),
+            clock: Arc::clone(&self.clock),
+            notifier: Arc::clone(&notifier),
+            catalog: tokio::sync::Mutex::new(catalog.clone()),
+            in_force,
+        });
+        let observer = Arc::new(self.observer(
+            &config,
+            post.clone(),
+            viewed,
+            Seen::nothing(Arc::clone(pipeline.outline())),
+        ));
+        open_control(&config, Desk { observer: Arc::clone(&observer), reloader: Arc::clone(&reloader) });
+        open_metrics(&config, observer);
+        let (store, totals_seen) = (self.store.clone(), Arc::clone(&totals));
+        let capture = Capture { store, stop: Arc::clone(&stop), totals, mailbox };
+        let mut capture = capture.start(&config, catalog, pipeline)?;
+        tokio::spawn(reload_at_hangup(signal(SignalKind::hangup())?, reloader));
+        tokio::spawn(report_status(
+            follows.clone(),
+            self.store.clone(),
+            Arc::clone(&self.clock),
+            totals_seen,
+        ));
+        let (told, store) = (Arc::clone(&notifier), self.store.clone());
+        tokio::spawn(async move { keep_telling(&told, watchdog_period(), &post, &store).await });
 
-    let captured = tokio::select! {
-        ended = &mut capture => Some(ended),
-        _ = terminate.recv() => None,
-        _ = interrupt.recv() => None,
-    };
-    // The line that ran beside capture is closed first; what is left is drained below if the log has ended.
-    hang_up.send_replace(true);
-    if let Some(task) = syncing.take() {
-        task.await??;
-    }
-    let Some(ended) = captured else {
-        log::info!("stopping: a signal asked for it");
-        stop.store(true, Ordering::Relaxed);
-        if tokio::time::timeout(STOP_TIMEOUT, capture).await.is_err() {
-            log::warn!("the source did not stop in {STOP_TIMEOUT:?}; what it was about to give is not read");
+        let (hang_up, hung_up) = watch::channel(false);
+        let line = Line {
+            follows,
+            boot: self.boot,
+            store: self.store.clone(),
+            clock: Arc::clone(&self.clock),
+            view,
+        };
+        let line = Arc::new(line);
+        let beside = Arc::clone(&line);
+        let syncing = tokio::spawn(async move { beside.sync(Until::Shutdown, hung_up).await });
+        notifier.ready();
+
+        let captured = tokio::select! {
+            ended = &mut capture => Some(ended),
+            _ = terminate.recv() => None,
+            _ = interrupt.recv() => None,
+        };
+        // The line that ran beside capture is closed first; what is left is drained below if the log has ended.
+        hang_up.send_replace(true);
+        syncing.await??;
+        let Some(ended) = captured else {
+            log::info!("stopping: a signal asked for it");
+            notifier.stopping();
+            stop.store(true, Ordering::Relaxed);
+            if tokio::time::timeout(STOP_TIMEOUT, capture).await.is_err() {
+                log::warn!(
+                    "the source did not stop in {STOP_TIMEOUT:?}; what it was about to give is not read"
+                );
+            }
+            return Ok(self.store.flush().await?);
+        };
+        ended.context("the capture thread failed")??;
+        self.store.flush().await?;
+        if config.uplink.is_some() {
+            log::info!("the log has ended; syncing what is left");
         }
-        return Ok(store.flush().await?);
-    };
-    ended.context("the capture thread failed")??;
-    store.flush().await?;
-    if let Some(line) = line {
-        log::info!("the log has ended; syncing what is left");
         let (_keep, never) = watch::channel(false);
-        let drained = uplink::run_in_view(line, store, clock, Until::Drained, never, &uplink_view);
         tokio::select! {
-            stats = drained => { stats?; }
+            drained = line.sync(Until::Drained, never) => drained?,
             _ = terminate.recv() => log::info!("stopping before everything was synced: a signal asked for it"),
             _ = interrupt.recv() => log::info!("stopping before everything was synced: a signal asked for it"),
         }
+        notifier.stopping();
+        Ok(())
     }
-    Ok(())
+
+    fn observer(
+        &self,
+        config: &Config,
+        post: Post,
+        uplink: watch::Receiver<UplinkView>,
+        seen: Seen,
+    ) -> Observer {
+        Observer {
+            vehicle: config.vehicle.to_string(),
+            boot: self.boot,
+            started: Instant::now(),
+            spool_dir: config.spool.dir.clone(),
+            uplink_url: config.uplink.as_ref().map(|settings| settings.url.clone()),
+            clock: Arc::clone(&self.clock),
+            post,
+            store: self.store.clone(),
+            uplink,
+            seen,
+        }
+    }
+}
+
+/// The uplink, as the configuration in force says.
+struct Line {
+    follows: watch::Receiver<Arc<Config>>,
+    boot: BootId,
+    store: StoreHandle,
+    clock: Clock,
+    view: watch::Sender<UplinkView>,
+}
+
+impl Line {
+    /// Syncs until it is done or `stop` says so. A reload hangs up and dials again: address and certificates may be
+    /// others.
+    async fn sync(&self, until: Until, mut stop: watch::Receiver<bool>) -> Result<(), UplinkError> {
+        let mut follows = self.follows.clone();
+        loop {
+            let config = Arc::clone(&follows.borrow_and_update());
+            let Some(settings) = &config.uplink else { return Ok(()) };
+            let (hang_up, hung_up) = watch::channel(false);
+            let line = line(&config, settings, self.boot);
+            let (store, clock) = (self.store.clone(), Arc::clone(&self.clock));
+            let running = uplink::run_in_view(line, store, clock, until, hung_up, &self.view);
+            tokio::pin!(running);
+            let dial_again = tokio::select! {
+                ended = &mut running => return ended.map(drop),
+                // Senders that are gone change nothing any more.
+                changed = follows.changed() => changed.is_ok(),
+                stop = stop.wait_for(|stop| *stop) => { drop(stop); false }
+            };
+            hang_up.send_replace(true);
+            running.await?;
+            if !dial_again {
+                return Ok(());
+            }
+        }
+    }
 }
 
 /// Opens the control socket. An agent that can't be asked goes on judging.
@@ -193,85 +263,46 @@ fn open_control(config: &Config, desk: Desk) {
     }
 }
 
-/// The capture thread's ties to the others.
-struct Capture {
+#[cfg(feature = "metrics")]
+fn open_metrics(config: &Config, observer: Arc<Observer>) {
+    if let Some(address) = config.metrics.listen {
+        tokio::spawn(crate::metrics::serve(address, observer));
+    }
+}
+
+#[cfg(not(feature = "metrics"))]
+fn open_metrics(config: &Config, _observer: Arc<Observer>) {
+    if config.metrics.listen.is_some() {
+        log::warn!("`metrics.listen` is set, but this build has no metrics (feature `metrics`)");
+    }
+}
+
+async fn reload_at_hangup(mut hangup: tokio::signal::unix::Signal, reloader: Arc<Reloader>) {
+    while hangup.recv().await.is_some() {
+        // The reloader has told the log and the record.
+        let _ = reloader.reload().await;
+    }
+}
+
+/// Records the agent's own health, again and again, and holds it against its limits.
+async fn report_status(
+    mut follows: watch::Receiver<Arc<Config>>,
     store: StoreHandle,
-    stop: Arc<AtomicBool>,
+    clock: Clock,
     totals: Arc<Mutex<Counts>>,
-    mailbox: Mailbox,
-}
-
-impl Capture {
-    /// Starts the capture thread; the receiver learns how it ended.
-    fn start(
-        self,
-        config: &Config,
-        catalog: Catalog,
-        mut pipeline: Pipeline,
-    ) -> anyhow::Result<oneshot::Receiver<anyhow::Result<()>>> {
-        let Capture { store, stop, totals, mailbox } = self;
-        let can_wait = matches!(config.source, SourceConfig::Log { .. });
-        let mut source = source::open(&config.source, catalog)?;
-        let (done, ended) = oneshot::channel();
-        let body = move || {
-            let mut stored = Ok(());
-            let driven = drive(source.as_mut(), &mut pipeline, &stop, &mailbox, |pipeline, record| {
-                *totals.lock().unwrap_or_else(PoisonError::into_inner) = *pipeline.totals();
-                announce(&record);
-                if can_wait {
-                    stored = store.append_waiting(record);
-                    if stored.is_err() {
-                        stop.store(true, Ordering::Relaxed);
-                    }
-                } else {
-                    store.append(now(), record);
-                }
-            });
-            source.report().notes.iter().for_each(|note| log::warn!("{note}"));
-            // Nobody listens any more after a signal.
-            let _ = done.send(finished(driven, stored));
-        };
-        thread::Builder::new()
-            .name("capture".into())
-            .spawn(body)
-            .context("can't start the capture thread")?;
-        Ok(ended)
-    }
-}
-
-fn finished(driven: Result<(), SourceError>, stored: Result<(), StoreEnded>) -> anyhow::Result<()> {
-    driven.context("the source failed")?;
-    Ok(stored?)
-}
-
-/// A verdict is worth a line in the log.
-fn announce(record: &Record) {
-    if let Record::Verdict(event) = record {
-        log::info!("{} {}: {:?}, score {:.3}", event.model.name, event.subject, event.verdict, event.score);
-    }
-}
-
-/// Records the agent's own health, again and again.
-async fn report_status(period: Duration, store: StoreHandle, clock: Clock, totals: Arc<Mutex<Counts>>) {
-    let mut ticks = tokio::time::interval(period);
+) {
+    let mut usage = limits::Usage::begin();
     loop {
-        ticks.tick().await;
         let Ok(stats) = store.stats().await else { return };
         let totals = *totals.lock().unwrap_or_else(PoisonError::into_inner);
         let at = clock();
-        let status = Status { at, totals, spool_bytes: stats.disk_bytes, pss_bytes: memory::pss_bytes() };
-        store.append(at, Record::Status(status));
+        let pss_bytes = memory::pss_bytes();
+        store.append(at, Record::Status(Status { at, totals, spool_bytes: stats.disk_bytes, pss_bytes }));
+        let config = Arc::clone(&follows.borrow_and_update());
+        usage.check(&config.limits, pss_bytes).iter().for_each(|over| log::warn!("{over}"));
+        // A reload begins a new period.
+        let _ = tokio::time::timeout(config.status_period(), follows.changed()).await;
     }
-}
-
-/// Now, on both clocks of this machine.
-fn now() -> Stamp {
-    let wall = SystemTime::now().duration_since(UNIX_EPOCH).ok();
-    Stamp { mono: boot_time(), wall: wall.map(|since| WallTime::from_unix_micros(since.as_micros() as i64)) }
-}
-
-fn credentials(settings: &UplinkSettings) -> Credentials {
-    Credentials { ca: settings.ca.clone(), certificate: settings.cert.clone(), key: settings.key.clone() }
 }
 
 fn line(config: &Config, settings: &UplinkSettings, boot: BootId) -> LineConfig {

@@ -1,12 +1,12 @@
 //! The command line: what it offers, and how an error reaches a person.
 
-use crate::command;
+use crate::{command, logging};
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use env_logger::fmt::Formatter;
-use std::io::{self, Write as _};
+use std::io;
+#[cfg(feature = "workbench")]
+use std::io::Write as _;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
-use telltale_wire::time::WallTime;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -37,6 +37,10 @@ enum Command {
     Run(command::run::Args),
     /// Ask the running agent what it holds: buses, signals, verdicts, spool, uplink
     Status(command::status::Args),
+    /// Have the running agent read its configuration again
+    Reload(command::tell::ReloadArgs),
+    /// Change what the running agent's log says, until its next start
+    LogLevel(command::tell::LogLevelArgs),
     /// Replay recordings and report what was decoded and judged
     Replay(command::replay::Args),
     /// Check DBC files
@@ -66,8 +70,11 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_logging(cli.verbose, cli.quiet);
-    match dispatch(cli.command) {
+    let outcome = match start_logging(cli.verbose, cli.quiet) {
+        Ok(level_asked) => dispatch(cli.command, level_asked),
+        Err(error) => logging::start("info").map_err(Into::into).and(Err(error)),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         // A reader that went away, as `head` does, has had enough: that is no failure.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
@@ -78,10 +85,12 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn dispatch(command: Command) -> anyhow::Result<()> {
+fn dispatch(command: Command, level_asked: bool) -> anyhow::Result<()> {
     match command {
-        Command::Run(args) => command::run::main(&args),
+        Command::Run(args) => command::run::main(&args, level_asked),
         Command::Status(args) => command::status::main(&args),
+        Command::Reload(args) => command::tell::reload(&args),
+        Command::LogLevel(args) => command::tell::log_level(&args),
         Command::Replay(args) => command::replay::main(&args),
         Command::Dbc(command) => command::dbc::main(&command),
         Command::Catalog(command) => command::catalog::main(&command),
@@ -102,28 +111,21 @@ fn dispatch(command: Command) -> anyhow::Result<()> {
     }
 }
 
-fn start_logging(verbose: u8, quiet: bool) {
+/// `-v` and `-q` go before RUST_LOG, which goes before the configuration. Gives whether one of them was used.
+fn start_logging(verbose: u8, quiet: bool) -> anyhow::Result<bool> {
     let level = match (quiet, verbose) {
         (true, _) => "error",
         (false, 0) => "info",
         (false, 1) => "debug",
         (false, _) => "trace",
     };
-    // tract and rustls tell their inner life at info and debug: of interest to whoever asks for it by RUST_LOG.
-    let default = format!(
-        "warn,telltale_agent={level},telltale_core={level},telltale_infer={level},telltale_workbench={level}"
-    );
-    let default = if quiet { "error".to_owned() } else { default };
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(default)).format(line).init();
-}
-
-/// `[2026-01-01T06:00:00.000Z INFO ] what happened`. The time is formatted as in records, without a calendar crate.
-fn line(out: &mut Formatter, record: &log::Record<'_>) -> io::Result<()> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now = WallTime::from_unix_micros(since.as_micros() as i64);
-    let level = record.level();
-    let style = out.default_level_style(level);
-    writeln!(out, "[{now} {style}{level:<5}{style:#}] {}", record.args())
+    if quiet || verbose > 0 {
+        logging::start(level)?;
+        return Ok(true);
+    }
+    let asked = std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty());
+    logging::start(asked.as_deref().unwrap_or(level)).context("RUST_LOG")?;
+    Ok(asked.is_some())
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

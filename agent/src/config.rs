@@ -6,6 +6,7 @@ use crate::source::{Pace, Place};
 use anyhow::Context as _;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use telltale_core::spool::{DropPolicy, SpoolConfig};
@@ -46,6 +47,12 @@ pub struct Config {
     /// What the agent may take of the machine.
     #[serde(default)]
     pub limits: LimitSettings,
+    /// The log.
+    #[serde(default)]
+    pub log: LogSettings,
+    /// Figures for a monitoring system.
+    #[serde(default)]
+    pub metrics: MetricsSettings,
 }
 
 /// Where frames come from.
@@ -134,6 +141,28 @@ pub enum DropSetting {
 pub struct ControlSettings {
     /// Its path; `control.sock` in the spool's folder if it is not given, and no socket if it is empty.
     pub socket: Option<PathBuf>,
+}
+
+/// The log.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSettings {
+    /// A level, levels of modules, or both: `info,telltale_agent::uplink=debug`.
+    pub level: String,
+}
+
+impl Default for LogSettings {
+    fn default() -> LogSettings {
+        LogSettings { level: "info".into() }
+    }
+}
+
+/// Figures for a monitoring system.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetricsSettings {
+    /// Where Prometheus may scrape, `address:port`; nowhere if it is not given.
+    pub listen: Option<SocketAddr>,
 }
 
 /// What the agent may take of the machine.

@@ -47,7 +47,7 @@ pub fn drive(
         if stop.load(Ordering::Relaxed) {
             break Ok(());
         }
-        mailbox.serve(source, pipeline);
+        mailbox.serve(source, pipeline, &mut sink);
         let wait = match pipeline.poll_timeout() {
             Some(due) => due.since(source.now()).min(MAX_WAIT),
             None => MAX_WAIT,

@@ -4,6 +4,7 @@
 //! and an asynchronous task syncs it. [`agent`] composes the three.
 
 pub mod agent;
+mod capture;
 pub mod cli;
 mod command;
 pub mod config;
@@ -12,10 +13,17 @@ mod desk;
 pub mod drive;
 pub mod files;
 pub mod guard;
+mod limits;
 pub mod load;
+pub mod logging;
 pub mod mailbox;
 pub mod memory;
+#[cfg(feature = "metrics")]
+mod metrics;
+pub mod notify;
 mod observe;
+mod prepare;
+mod reload;
 pub mod source;
 pub mod state;
 pub mod status;

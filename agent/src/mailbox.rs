@@ -1,12 +1,14 @@
 //! What other threads ask of the capture loop. It looks into its mailbox between two batches of frames and never
 //! waits for it: the asker brings the paper, and waits for the answer.
 
-use crate::source::Source;
+use crate::source::{Source, SourceError};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
+use telltale_core::frame::{BusId, CanId};
 use telltale_core::pipeline::{Outline, Pipeline, View};
+use telltale_wire::record::Record;
 use thiserror::Error;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -21,6 +23,16 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 enum Mail {
     /// Write down what is held.
     Look(Box<View>, oneshot::Sender<Box<View>>),
+    /// Go on with another pipeline; the one before comes back.
+    Swap(Box<Swap>, oneshot::Sender<Result<Box<Swap>, SourceError>>),
+}
+
+/// A pipeline to go on with.
+pub struct Swap {
+    /// The pipeline.
+    pub pipeline: Pipeline,
+    /// The messages that it asks for.
+    pub wanted: Vec<(BusId, CanId)>,
 }
 
 /// Why the capture loop gave no answer.
@@ -37,22 +49,29 @@ pub enum Unanswered {
 /// The capture loop's end.
 pub struct Mailbox {
     inbox: Receiver<Mail>,
-    turns: Arc<AtomicU64>,
+    pulse: Arc<Pulse>,
+}
+
+/// Signs of life.
+#[derive(Default)]
+struct Pulse {
+    turns: AtomicU64,
+    ended: AtomicBool,
 }
 
 /// Everyone else's end.
 #[derive(Clone)]
 pub struct Post {
     letters: SyncSender<Mail>,
-    turns: Arc<AtomicU64>,
+    pulse: Arc<Pulse>,
 }
 
 /// A mailbox and the way to it.
 #[must_use]
 pub fn mailbox() -> (Post, Mailbox) {
     let (letters, inbox) = sync_channel(MAX_MAIL);
-    let turns = Arc::new(AtomicU64::new(0));
-    (Post { letters, turns: Arc::clone(&turns) }, Mailbox { inbox, turns })
+    let pulse = Arc::new(Pulse::default());
+    (Post { letters, pulse: Arc::clone(&pulse) }, Mailbox { inbox, pulse })
 }
 
 impl Mailbox {
@@ -62,9 +81,15 @@ impl Mailbox {
         mailbox().1
     }
 
-    /// Answers what has come, and counts a turn of the loop. Neither waits nor allocates.
-    pub fn serve(&self, source: &dyn Source, pipeline: &Pipeline) {
-        self.turns.fetch_add(1, Ordering::Relaxed);
+    /// Answers what has come, and counts a turn of the loop. Neither waits nor allocates, but for the records of a
+    /// pipeline that is replaced, which go to `sink`.
+    pub fn serve(
+        &self,
+        source: &mut dyn Source,
+        pipeline: &mut Pipeline,
+        sink: &mut impl FnMut(&Pipeline, Record),
+    ) {
+        self.pulse.turns.fetch_add(1, Ordering::Relaxed);
         for mail in self.inbox.try_iter().take(MAX_MAIL) {
             match mail {
                 Mail::Look(mut view, reply) => {
@@ -72,8 +97,26 @@ impl Mailbox {
                     // An asker that has given up needs no answer.
                     let _ = reply.send(view);
                 }
+                Mail::Swap(mut swap, reply) => {
+                    let told = source.retarget(&swap.wanted);
+                    let _ = reply.send(told.map(|()| {
+                        pipeline.finish();
+                        while let Some(record) = pipeline.poll_record() {
+                            sink(pipeline, record);
+                        }
+                        swap.pipeline.inherit(pipeline);
+                        std::mem::swap(pipeline, &mut swap.pipeline);
+                        swap
+                    }));
+                }
             }
         }
+    }
+}
+
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        self.pulse.ended.store(true, Ordering::Relaxed);
     }
 }
 
@@ -84,11 +127,22 @@ impl Post {
     /// [`Unanswered`].
     pub async fn look(&self, outline: &Arc<Outline>) -> Result<Box<View>, Unanswered> {
         let (reply, answer) = oneshot::channel();
-        self.letters.try_send(Mail::Look(Box::new(View::with_room(outline)), reply)).map_err(|error| {
-            match error {
-                TrySendError::Full(_) => Unanswered::Silent,
-                TrySendError::Disconnected(_) => Unanswered::Ended,
-            }
+        self.send(Mail::Look(Box::new(View::with_room(outline)), reply), answer).await
+    }
+
+    /// Gives the loop another pipeline to go on with; the one before comes back.
+    ///
+    /// # Errors
+    /// [`Unanswered`]. Inside, the source's: it can't hear what the pipeline asks for, and the old one goes on.
+    pub async fn swap(&self, swap: Swap) -> Result<Result<Box<Swap>, SourceError>, Unanswered> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Mail::Swap(Box::new(swap), reply), answer).await
+    }
+
+    async fn send<T>(&self, mail: Mail, answer: oneshot::Receiver<T>) -> Result<T, Unanswered> {
+        self.letters.try_send(mail).map_err(|error| match error {
+            TrySendError::Full(_) => Unanswered::Silent,
+            TrySendError::Disconnected(_) => Unanswered::Ended,
         })?;
         match timeout(ANSWER_TIMEOUT, answer).await {
             Ok(answered) => answered.map_err(|_| Unanswered::Ended),
@@ -99,6 +153,12 @@ impl Post {
     /// How often the loop has turned: a number that stands still tells of one that is stuck.
     #[must_use]
     pub fn turns(&self) -> u64 {
-        self.turns.load(Ordering::Relaxed)
+        self.pulse.turns.load(Ordering::Relaxed)
+    }
+
+    /// Whether the loop has ended and will turn no more.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.pulse.ended.load(Ordering::Relaxed)
     }
 }

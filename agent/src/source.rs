@@ -25,7 +25,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 use telltale_core::clock::ClockAnchor;
-use telltale_core::frame::CanFrame;
+use telltale_core::frame::{BusId, CanFrame, CanId};
 use telltale_core::trace::TraceError;
 use telltale_wire::time::MonoTime;
 
@@ -67,6 +67,14 @@ pub trait Source {
     /// Of these, the ones that a bridge lost or the line from it.
     fn lost_in_bridge(&self) -> u64 {
         0
+    }
+
+    /// Hears these messages from now on, as far as it filters. A log gives all that it holds.
+    ///
+    /// # Errors
+    /// If it can't; it hears the same as before then.
+    fn retarget(&mut self, _wanted: &[(BusId, CanId)]) -> Result<(), SourceError> {
+        Ok(())
     }
 
     /// What happened so far.

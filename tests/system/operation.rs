@@ -3,12 +3,21 @@
 use crate::rig;
 use serde_json::Value;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
+use telltale_agent::files::SpoolDirectory;
+use telltale_core::spool::{BatchLimits, Spool, SpoolConfig};
+use telltale_wire::agent_event::AgentChange;
+use telltale_wire::ids::BootId;
+use telltale_wire::record::Record;
+use telltale_wire::time::{MonoTime, Stamp};
 use tempfile::TempDir;
 
 /// How long anything may take on a busy machine.
@@ -33,7 +42,7 @@ struct Agent {
     said: Receiver<String>,
     /// Everything it said so far.
     log: Vec<String>,
-    _stdin: Option<ChildStdin>,
+    stdin: Option<ChildStdin>,
 }
 
 impl Agent {
@@ -52,7 +61,7 @@ impl Agent {
         let (told, said) = channel();
         thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| told.send(line)));
         let stdin = process.stdin.take();
-        Agent { folder, process, said, log: Vec::new(), _stdin: stdin }
+        Agent { folder, process, said, log: Vec::new(), stdin }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -100,14 +109,12 @@ impl Agent {
         assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
     }
 
-    /// Ends it as systemd would, and gives what it said.
-    fn end(mut self) -> String {
+    /// Ends it as systemd would.
+    fn end(&mut self) {
         self.signal("-TERM");
         let status = self.process.wait().unwrap();
         self.log.extend(self.said.iter());
-        let said = self.log.join("\n");
-        assert!(status.success(), "{status}\n{said}");
-        said
+        assert!(status.success(), "{status}\n{}", self.log.join("\n"));
     }
 }
 
@@ -167,4 +174,191 @@ fn nobody_there_is_said_with_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let said = rig::telltale_fails(&["status", "--socket", rig::text(&folder.path().join("none.sock"))]);
     assert!(said.contains("no agent listens on") && said.contains("telltale run"), "{said}");
+}
+
+/// The records of an agent that has ended, oldest first.
+fn records(folder: &Path) -> Vec<Record> {
+    let files = SpoolDirectory::open(&folder.join("spool")).unwrap();
+    let now = Stamp { mono: MonoTime(0), wall: None };
+    let (mut spool, _) = Spool::open(files, SpoolConfig::default(), BootId::new(999, 1), now).unwrap();
+    let all = BatchLimits { records: 100_000, bytes: usize::MAX };
+    let batches = spool.next_batch(now, all);
+    batches.iter().flat_map(|batch| &batch.records).filter_map(|raw| raw.parse().ok()).collect()
+}
+
+#[test]
+fn a_reload_changes_what_it_may_and_refuses_the_rest_with_its_reason() {
+    let mut agent = Agent::start(CONFIG);
+    agent.hear("control socket");
+    let before = agent.status_when(|status| status["models"][0]["window_age_s"].is_f64());
+    let config = agent.path("telltale.toml");
+
+    // A catalog that is broken, by SIGHUP: the old one goes on.
+    let catalog = fs::read_to_string(agent.path("catalog.toml")).unwrap();
+    fs::write(agent.path("catalog.toml"), catalog.replace("[[bus]]", "[[omnibus]]")).unwrap();
+    agent.signal("-HUP");
+    let said = agent.hear("the reload is refused");
+    assert!(said.contains("catalog.toml") && said.contains("the catalog has no bus"), "{said}");
+    let still = agent.status();
+    assert_eq!(still["agent"]["catalog"], before["agent"]["catalog"]);
+
+    // What can't change is named.
+    fs::write(agent.path("catalog.toml"), &catalog).unwrap();
+    fs::write(&config, CONFIG.replace("bench-01", "bench-02").replace("dir = \"spool\"", "dir = \"other\""))
+        .unwrap();
+    let socket = agent.path("spool/control.sock");
+    let said = rig::telltale_fails(&["reload", "--socket", rig::text(&socket)]);
+    assert!(said.contains("`vehicle`, `spool` can't change"), "{said}");
+
+    // A catalog with a limit more, and another log level: the pipeline is another one, the counts go on.
+    fs::write(agent.path("catalog.toml"), format!("{catalog}\n# the same, by another digest\n")).unwrap();
+    fs::write(&config, format!("{CONFIG}\nlog = {{ level = \"debug\" }}\n")).unwrap();
+    agent.signal("-HUP");
+    agent.hear("reloaded");
+    let after = agent.status();
+    assert_ne!(after["agent"]["catalog"], before["agent"]["catalog"]);
+    let frames = |status: &Value| status["capture"]["frames"].as_u64().unwrap();
+    assert!(frames(&after) >= frames(&before));
+    assert!(after["models"][0]["window_age_s"].is_null(), "the windows began anew: {}", after["models"][0]);
+
+    // The same again: the model keeps its windows.
+    agent.status_when(|status| status["models"][0]["window_age_s"].is_f64());
+    assert!(agent.ask(&["reload"]).starts_with("reloaded: catalog "));
+    assert!(agent.status()["models"][0]["window_age_s"].is_f64());
+
+    agent.ask(&["log-level", "warn"]);
+    agent.end();
+    let changes: Vec<_> = records(agent.folder.path())
+        .into_iter()
+        .filter_map(|record| if let Record::Agent(event) = record { Some(event.change) } else { None })
+        .collect();
+    let [AgentChange::ReloadRefused { why }, AgentChange::ReloadRefused { .. }, first, second] = &changes[..]
+    else {
+        panic!("{changes:?}")
+    };
+    assert!(why.contains("the catalog has no bus"), "{why}");
+    let digest = |change: &AgentChange| match change {
+        AgentChange::Reloaded { catalog, models } => (catalog.to_hex(), models.len()),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(digest(first), (after["agent"]["catalog"].as_str().unwrap().to_owned(), 1));
+    assert_eq!(digest(first), digest(second));
+}
+
+#[test]
+fn figures_are_scraped_over_http() {
+    let mut agent = Agent::start(&format!("{CONFIG}\nmetrics = {{ listen = \"127.0.0.1:0\" }}\n"));
+    let said = agent.hear("metrics on http://");
+    let address = said.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
+    let get = |path: &str| {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+        let mut page = String::new();
+        stream.read_to_string(&mut page).unwrap();
+        page
+    };
+    let page = get("/metrics");
+    assert!(page.starts_with("HTTP/1.1 200 OK"), "{page}");
+    assert!(page.contains("content-type: text/plain; version=0.0.4"), "{page}");
+    let frames = || {
+        let page = get("/metrics");
+        let line =
+            page.lines().find_map(|line| line.strip_prefix("telltale_frames_total{fate=\"decoded\"} "));
+        line.unwrap().parse::<u64>().unwrap()
+    };
+    let first = frames();
+    assert!(frames() > first);
+    assert!(page.contains("# TYPE telltale_frames_total counter\n"));
+    assert!(page.contains("telltale_info{vehicle=\"bench-01\""));
+    assert!(get("/").starts_with("HTTP/1.1 404"));
+    agent.end();
+}
+
+/// What a service manager would hear.
+struct Manager {
+    socket: UnixDatagram,
+}
+
+impl Manager {
+    fn at(path: &Path) -> Manager {
+        let socket = UnixDatagram::bind(path).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Manager { socket }
+    }
+
+    fn next(&self) -> String {
+        let mut text = [0; 1024];
+        let len = self.socket.recv(&mut text).expect("the agent tells its manager nothing");
+        String::from_utf8(text[..len].to_vec()).unwrap()
+    }
+
+    /// Waits for a message that contains this.
+    fn hear(&self, what: &str) -> String {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let text = self.next();
+            if text.contains(what) {
+                return text;
+            }
+            assert!(Instant::now() < until, "not told: {what}");
+        }
+    }
+}
+
+#[test]
+fn the_service_manager_is_told_and_the_watchdog_is_fed() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("notify");
+    let manager = Manager::at(&path);
+    let environment = [("NOTIFY_SOCKET", rig::text(&path)), ("WATCHDOG_USEC", "1000000")];
+    let mut agent = Agent::start_with(CONFIG, &environment);
+    manager.hear("READY=1");
+    for _ in 0..3 {
+        let text = manager.hear("WATCHDOG=1");
+        assert!(text.contains("STATUS=") && text.contains("records wait"), "{text}");
+    }
+    agent.signal("-HUP");
+    let text = manager.hear("RELOADING=1");
+    assert!(text.split_once("MONOTONIC_USEC=").unwrap().1.trim().parse::<u64>().unwrap() > 0);
+    manager.hear("READY=1");
+    agent.end();
+    manager.hear("STOPPING=1");
+}
+
+#[test]
+fn a_capture_thread_that_is_stuck_starves_the_watchdog() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("notify");
+    let manager = Manager::at(&path);
+    let environment = [("NOTIFY_SOCKET", rig::text(&path)), ("WATCHDOG_USEC", "400000")];
+    let config = CONFIG.replace("path = \"drive.log\", pace = \"300\"", "path = \"-\"");
+    let mut agent = Agent::start_with(&config, &environment);
+    // A log that goes on for a second and then neither continues nor ends: a read that never returns.
+    for n in 0..20_000 {
+        let line = format!("({}.{:06}) can0 123#00\n", 1_700_000_000 + n / 100, n % 100 * 10_000);
+        agent.stdin.as_mut().unwrap().write_all(line.as_bytes()).unwrap();
+    }
+    manager.hear("READY=1");
+    manager.hear("the capture thread does not turn");
+    for _ in 0..5 {
+        let text = manager.next();
+        assert!(!text.contains("WATCHDOG=1"), "{text}");
+    }
+    drop(agent.stdin.take());
+    assert!(agent.process.wait().unwrap().success());
+}
+
+#[test]
+fn the_journal_is_given_priorities_instead_of_times() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = fs::File::create(folder.path().join("log")).unwrap();
+    let stat = log.metadata().unwrap();
+    let status = Command::new(rig::program("telltale"))
+        .args(["status", "--socket", "nowhere.sock"])
+        .env("JOURNAL_STREAM", format!("{}:{}", stat.dev(), stat.ino()))
+        .stderr(log)
+        .status();
+    assert_eq!(status.unwrap().code(), Some(1));
+    let said = fs::read_to_string(folder.path().join("log")).unwrap();
+    assert!(said.starts_with("<3>no agent listens on nowhere.sock"), "{said}");
 }

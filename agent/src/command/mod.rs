@@ -12,3 +12,4 @@ pub(crate) mod run;
 #[cfg(feature = "workbench")]
 pub(crate) mod simulate;
 pub(crate) mod status;
+pub(crate) mod tell;

@@ -2,6 +2,7 @@
 
 use crate::agent;
 use crate::config::{Config, EXAMPLE};
+use crate::logging;
 use anyhow::Context as _;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -29,16 +30,20 @@ pub(crate) struct Args {
     example_config: bool,
 }
 
-pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
+pub(crate) fn main(args: &Args, level_asked: bool) -> anyhow::Result<()> {
     if args.example_config {
         io::stdout().lock().write_all(EXAMPLE.as_bytes())?;
         return Ok(());
     }
     let config = Config::read(&args.config).context("the configuration can't be used")?;
+    if !level_asked {
+        logging::change(&config.log.level)
+            .with_context(|| format!("{}: `log.level`", args.config.display()))?;
+    }
     let agent = agent::Agent::prepare(config)?;
     if args.check {
         writeln!(io::stdout().lock(), "{}: ok", args.config.display())?;
         return Ok(());
     }
-    agent.run()
+    agent.run(&args.config)
 }

@@ -26,6 +26,10 @@ const MAX_REQUEST: usize = 4096;
 pub enum Request {
     /// Everything that is known at this moment.
     Status,
+    /// Read the configuration again.
+    Reload,
+    /// Change what the log says: `info,telltale_agent::uplink=debug`.
+    LogLevel(String),
 }
 
 impl Request {
@@ -34,6 +38,7 @@ impl Request {
     pub const fn only_looks(&self) -> bool {
         match self {
             Request::Status => true,
+            Request::Reload | Request::LogLevel(_) => false,
         }
     }
 }

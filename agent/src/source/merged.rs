@@ -7,7 +7,7 @@
 use super::{MAX_BATCH, MIN_BATCH, Source, SourceError, SourceEvent, SourceReport};
 use std::time::Duration;
 use telltale_core::clock::ClockAnchor;
-use telltale_core::frame::CanFrame;
+use telltale_core::frame::{BusId, CanFrame, CanId};
 use telltale_wire::time::MonoTime;
 
 /// The longest that one source is waited for while another may have frames.
@@ -74,6 +74,10 @@ impl Source for MergedSource {
 
     fn now(&self) -> MonoTime {
         super::boot_time()
+    }
+
+    fn retarget(&mut self, wanted: &[(BusId, CanId)]) -> Result<(), SourceError> {
+        self.sources.iter_mut().try_for_each(|source| source.retarget(wanted))
     }
 
     fn anchor(&self) -> Option<ClockAnchor> {

@@ -179,6 +179,16 @@ impl Source for SocketCanSource {
         boot_time()
     }
 
+    fn retarget(&mut self, wanted: &[(BusId, CanId)]) -> Result<(), SourceError> {
+        let own = |bus: &BusId| self.buses.iter().any(|(_, known)| known == bus);
+        let ids: Vec<CanId> = wanted.iter().filter(|(bus, _)| own(bus)).map(|(_, id)| *id).collect();
+        let set = match kernel_filters(&ids) {
+            Some(filters) => self.socket.set_filters(&filters),
+            None => self.socket.set_filter_accept_all(),
+        };
+        set.map_err(socket_error("filter the messages of"))
+    }
+
     fn anchor(&self) -> Option<ClockAnchor> {
         live_anchor()
     }
