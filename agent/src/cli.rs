@@ -41,6 +41,8 @@ enum Command {
     Reload(command::tell::ReloadArgs),
     /// Change what the running agent's log says, until its next start
     LogLevel(command::tell::LogLevelArgs),
+    /// Ask the running agent to send what stood on the buses around now
+    Snapshot(command::snapshot::Args),
     /// Replay recordings and report what was decoded and judged
     Replay(command::replay::Args),
     /// Check DBC files
@@ -91,6 +93,7 @@ fn dispatch(command: Command, level_asked: bool) -> anyhow::Result<()> {
         Command::Status(args) => command::status::main(&args),
         Command::Reload(args) => command::tell::reload(&args),
         Command::LogLevel(args) => command::tell::log_level(&args),
+        Command::Snapshot(args) => command::snapshot::main(&args),
         Command::Replay(args) => command::replay::main(&args),
         Command::Dbc(command) => command::dbc::main(&command),
         Command::Catalog(command) => command::catalog::main(&command),

@@ -1,5 +1,9 @@
 //! The agent's configuration file.
 
+mod snapshot;
+
+pub use snapshot::SnapshotSettings;
+
 use crate::control;
 use crate::load;
 use crate::source::{Pace, Place};
@@ -41,6 +45,9 @@ pub struct Config {
     pub spool: SpoolSettings,
     /// The cloud. Without it, records stay on board.
     pub uplink: Option<UplinkSettings>,
+    /// What is kept and sent around a moment.
+    #[serde(default)]
+    pub snapshot: SnapshotSettings,
     /// The control socket.
     #[serde(default)]
     pub control: ControlSettings,
@@ -377,6 +384,7 @@ impl Config {
         config.source.check()?;
         anyhow::ensure!(periods.contains(&config.summary_s), "`summary_s` is to be 1 to 86400 seconds");
         anyhow::ensure!(periods.contains(&config.status_s), "`status_s` is to be 1 to 86400 seconds");
+        config.snapshot.check()?;
         anyhow::ensure!(
             (16..=65_536).contains(&config.spool.cap_mib),
             "`spool.cap_mib` is to be 16 to 65536"

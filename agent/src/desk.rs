@@ -1,11 +1,13 @@
 //! Answers what is asked on the control socket.
 
-use crate::control::{Answering, Request};
+use crate::control::{Answering, Request, SnapshotOrder};
 use crate::logging;
 use crate::observe::Observer;
 use crate::reload::Reloader;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
+use telltale_core::snapshot::{SnapshotRequest, Triggered};
 
 /// What the requests are answered from.
 pub(crate) struct Desk {
@@ -25,6 +27,36 @@ impl Answering for Desk {
                 log::info!("the log level is now {directives}");
                 Ok(Value::Null)
             }
+            Request::Snapshot(order) => self.snapshot(order).await,
+        }
+    }
+}
+
+/// The longest note of a snapshot, in letters.
+const MAX_NOTE: usize = 200;
+
+impl Desk {
+    async fn snapshot(&self, order: SnapshotOrder) -> Result<Value, String> {
+        let seconds = |seconds: Option<u32>| seconds.map(|s| Duration::from_secs(u64::from(s)));
+        let request = SnapshotRequest {
+            before: seconds(order.before_s),
+            after: seconds(order.after_s),
+            signals: order.signals,
+        };
+        let note = order.note.chars().take(MAX_NOTE).collect();
+        match self.observer.post.snapshot(note, request).await {
+            Err(unanswered) => Err(unanswered.to_string()),
+            Ok(Triggered::Begun(number)) => Ok(json!({ "number": number, "merged": false })),
+            Ok(Triggered::Merged(number)) => Ok(json!({ "number": number, "merged": true })),
+            Ok(Triggered::Suppressed) => {
+                Err("there were as many snapshots within the hour as `snapshot.per_hour` allows".into())
+            }
+            Ok(Triggered::Off) => {
+                Err("snapshots are turned off: give them memory (`snapshot.memory_kib`)".into())
+            }
+            Ok(Triggered::UnknownSignal(pattern)) => Err(format!(
+                "no signal of the catalog fits `{pattern}`: a VSS path, or its beginning and `*`"
+            )),
         }
     }
 }

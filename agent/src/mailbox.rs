@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 use telltale_core::frame::{BusId, CanId};
 use telltale_core::pipeline::{Outline, Pipeline, View};
+use telltale_core::snapshot::{SnapshotRequest, Triggered};
 use telltale_wire::record::Record;
 use thiserror::Error;
 use tokio::sync::oneshot;
@@ -25,6 +26,8 @@ enum Mail {
     Look(Box<View>, oneshot::Sender<Box<View>>),
     /// Go on with another pipeline; the one before comes back.
     Swap(Box<Swap>, oneshot::Sender<Result<Box<Swap>, SourceError>>),
+    /// Take a snapshot: what it is for, and what of it is asked.
+    Snapshot(String, SnapshotRequest, oneshot::Sender<Triggered>),
 }
 
 /// A pipeline to go on with.
@@ -81,8 +84,8 @@ impl Mailbox {
         mailbox().1
     }
 
-    /// Answers what has come, and counts a turn of the loop. Neither waits nor allocates, but for the records of a
-    /// pipeline that is replaced, which go to `sink`.
+    /// Answers what has come, and counts a turn of the loop. Neither waits nor allocates, but for a snapshot
+    /// and for the records of a pipeline that is replaced, which go to `sink`.
     pub fn serve(
         &self,
         source: &mut dyn Source,
@@ -109,6 +112,9 @@ impl Mailbox {
                         swap
                     }));
                 }
+                Mail::Snapshot(note, request, reply) => {
+                    let _ = reply.send(pipeline.trigger_snapshot(source.now(), note, &request));
+                }
             }
         }
     }
@@ -128,6 +134,15 @@ impl Post {
     pub async fn look(&self, outline: &Arc<Outline>) -> Result<Box<View>, Unanswered> {
         let (reply, answer) = oneshot::channel();
         self.send(Mail::Look(Box::new(View::with_room(outline)), reply), answer).await
+    }
+
+    /// Asks for a snapshot around now; `note` says what it is for.
+    ///
+    /// # Errors
+    /// [`Unanswered`].
+    pub async fn snapshot(&self, note: String, request: SnapshotRequest) -> Result<Triggered, Unanswered> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Mail::Snapshot(note, request, reply), answer).await
     }
 
     /// Gives the loop another pipeline to go on with; the one before comes back.

@@ -33,7 +33,7 @@ impl Prepared {
             tls::client_config(&credentials(settings)).context("the uplink can't be used")?;
         }
         let pipeline_config =
-            PipelineConfig { summary_period: config.summary_period(), ..PipelineConfig::default() };
+            PipelineConfig { summary_period: config.summary_period(), snapshot: config.snapshot.snapshot() };
         let pipeline = Pipeline::new(&catalog, models, pipeline_config)?;
         Ok(Prepared { config, catalog, pipeline })
     }

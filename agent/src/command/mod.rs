@@ -11,5 +11,6 @@ mod report;
 pub(crate) mod run;
 #[cfg(feature = "workbench")]
 pub(crate) mod simulate;
+pub(crate) mod snapshot;
 pub(crate) mod status;
 pub(crate) mod tell;

@@ -30,6 +30,8 @@ pub enum Request {
     Reload,
     /// Change what the log says: `info,telltale_agent::uplink=debug`.
     LogLevel(String),
+    /// A snapshot around this moment.
+    Snapshot(SnapshotOrder),
 }
 
 impl Request {
@@ -38,9 +40,23 @@ impl Request {
     pub const fn only_looks(&self) -> bool {
         match self {
             Request::Status => true,
-            Request::Reload | Request::LogLevel(_) => false,
+            Request::Reload | Request::LogLevel(_) | Request::Snapshot(_) => false,
         }
     }
+}
+
+/// What somebody asks of a snapshot; the settings stand for what is left out.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SnapshotOrder {
+    /// Seconds before now.
+    pub before_s: Option<u32>,
+    /// Seconds after now.
+    pub after_s: Option<u32>,
+    /// VSS paths, or the beginning of some and `*`.
+    pub signals: Vec<String>,
+    /// What it is for.
+    pub note: String,
 }
 
 /// What comes back; `T` is what was asked for.
