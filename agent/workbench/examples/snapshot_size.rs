@@ -9,13 +9,15 @@
 //! - `columns`: protobuf too, but packed columns of differences of the raw integers, then snappy.
 //! - `candump`: the frames as text lines.
 //!
-//! Arguments: `NAME=CATALOG=LOG` for each log. A DBC file in the place of a catalog stands for all of its signals, and
-//! `sim` in the place of a log for a simulated drive.
+//! Arguments: `NAME=CATALOG=LOG` for each log, or `NAME=CATALOG=ARCHIVE=COLUMNS=DBC` for a zipped CSV recording that is put
+//! onto CAN first. A DBC file in the place of a catalog stands for all of its signals, and `sim` in the place of a log
+//! for a simulated drive. Ends with a failure if a sample takes more than 4 bytes or comes out otherwise than it went in.
 
 #![allow(clippy::print_stdout)] // It is a program that reports.
 
 use prost::Message as _;
 use std::collections::{BTreeMap, VecDeque};
+use std::io::BufReader;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -28,9 +30,13 @@ use telltale_core::trace::{Format, LineParser, MAX_CANDUMP_LINE, write_candump_l
 use telltale_wire::record::Record;
 use telltale_wire::snapshot::{self, SampleState, SnapshotBlock, SnapshotCause};
 use telltale_wire::time::{MonoTime, WallTime};
+use telltale_workbench::encode::{self, ColumnMap};
 
 /// Snapshots taken of one log, spread over it.
 const SNAPSHOTS: usize = 12;
+
+/// The bytes that a sample takes at most, everything included.
+const PROMISE: usize = 4;
 
 /// The windows measured: what is set by default, and an hour, for what comes twice a minute.
 const WINDOWS: [(&str, Duration, Duration); 2] = [
@@ -54,12 +60,24 @@ fn main() -> ExitCode {
 }
 
 fn measure(argument: &str) -> Result<(), String> {
-    let mut parts = argument.splitn(3, '=');
-    let mut part = || parts.next().ok_or("is to be NAME=CATALOG=LOG");
-    let (name, catalog, log) = (part()?, part()?, part()?);
-    let catalog = read_catalog(Path::new(catalog))?;
-    let frames = if log == "sim" { simulated()? } else { read_log(Path::new(log), &catalog)? };
-    let decoded = decode(&catalog, &frames);
+    let parts: Vec<&str> = argument.split('=').collect();
+    let (name, catalog, frames) = match parts[..] {
+        [name, catalog, "sim"] => (name, read_catalog(Path::new(catalog))?, simulated()?),
+        [name, catalog, log] => {
+            let catalog = read_catalog(Path::new(catalog))?;
+            let frames = read_log(&read(Path::new(log))?, &catalog)?;
+            (name, catalog, frames)
+        }
+        [name, catalog, archive, columns, dbc] => {
+            let catalog = read_catalog(Path::new(catalog))?;
+            let log = encoded(Path::new(archive), Path::new(columns), Path::new(dbc))?;
+            let frames = read_log(&log, &catalog)?;
+            (name, catalog, frames)
+        }
+        _ => return Err("is to be NAME=CATALOG=LOG".into()),
+    };
+    let (_, decoded) = decode(&catalog, &frames);
+    drop(frames);
     let step = decoded.len() / SNAPSHOTS;
     for (window, before, after) in WINDOWS {
         let mut sizes = Sizes::default();
@@ -73,6 +91,9 @@ fn measure(argument: &str) -> Result<(), String> {
             }
         }
         sizes.print(name, window);
+        if sizes.ours > PROMISE * sizes.samples {
+            return Err(format!("a sample takes more than {PROMISE} bytes"));
+        }
         if whole {
             break;
         }
@@ -82,7 +103,6 @@ fn measure(argument: &str) -> Result<(), String> {
 
 /// A catalog, or everything that a DBC file describes.
 fn read_catalog(path: &Path) -> Result<Catalog, String> {
-    let read = |path: &Path| std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
     let bytes = read(path)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let text = if path.extension().is_some_and(|extension| extension == "dbc") {
@@ -96,9 +116,8 @@ fn read_catalog(path: &Path) -> Result<Catalog, String> {
 }
 
 /// The frames of a log on a clock that begins with it; one that steps back stands still until the log catches up.
-fn read_log(path: &Path, catalog: &Catalog) -> Result<Vec<CanFrame>, String> {
-    let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let format = Format::sniff(&bytes).ok_or("no log that can be read")?;
+fn read_log(bytes: &[u8], catalog: &Catalog) -> Result<Vec<CanFrame>, String> {
+    let format = Format::sniff(bytes).ok_or("no log that can be read")?;
     let mut parser = LineParser::new(format);
     let (mut frames, mut first, mut last) = (Vec::new(), None, 0);
     for line in bytes.split(|byte| *byte == b'\n') {
@@ -109,6 +128,26 @@ fn read_log(path: &Path, catalog: &Catalog) -> Result<Vec<CanFrame>, String> {
         frames.push(frame.into_frame(MonoTime(last.unsigned_abs()), bus));
     }
     Ok(frames)
+}
+
+/// A zipped CSV recording as candump text.
+fn encoded(archive: &Path, columns: &Path, dbc: &Path) -> Result<Vec<u8>, String> {
+    let said = |error: &dyn std::fmt::Display| format!("{}: {error}", archive.display());
+    let file = std::fs::File::open(archive).map_err(|error| said(&error))?;
+    let mut archive_file = zip::ZipArchive::new(file).map_err(|error| said(&error))?;
+    let recording = BufReader::new(archive_file.by_index(0).map_err(|error| said(&error))?);
+    let (database, _) = Database::parse(read(dbc)?, &dbc.display().to_string());
+    let text = String::from_utf8(read(columns)?).map_err(|error| error.to_string())?;
+    let map = ColumnMap::parse(&text, &columns.display().to_string()).map_err(|error| error.to_string())?;
+    let channel = "can0".parse().map_err(|_| "can0 is no channel")?;
+    let mut log = Vec::new();
+    encode::encode(recording, &archive.display().to_string(), &database, &map, &channel, &mut log)
+        .map_err(|error| error.to_string())?;
+    Ok(log)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn simulated() -> Result<Vec<CanFrame>, String> {
@@ -131,37 +170,38 @@ impl SampleSink for Samples<'_> {
     }
 }
 
-/// A frame of which a catalog signal was decoded, with its samples as the capture loop's decoder delivers them.
-type Decoded = (CanFrame, Vec<Sample>);
-
-fn decode(catalog: &Catalog, frames: &[CanFrame]) -> Vec<Decoded> {
-    let decoder = catalog.decoder();
-    let decoded = |frame: &CanFrame| {
-        let mut samples = Vec::new();
+/// The samples of frames as the capture loop's decoder delivers them, signal by signal, each in the order of arrival;
+/// and the frames that have any.
+fn decode(catalog: &Catalog, frames: &[CanFrame]) -> (Vec<Sample>, Vec<CanFrame>) {
+    let (decoder, mut samples) = (catalog.decoder(), Vec::new());
+    let decoded = |frame: &&CanFrame| {
         let disposition = decoder.dispatch(frame, &mut Samples(frame.at.0, &mut samples));
-        matches!(disposition, Disposition::Decoded(_)).then_some((*frame, samples))
+        matches!(disposition, Disposition::Decoded(_))
     };
-    frames.iter().filter_map(decoded).collect()
+    let decoded = frames.iter().filter(decoded).copied().collect();
+    // Stable: those of one signal stay in their order.
+    samples.sort_by_key(|(id, ..)| *id);
+    (samples, decoded)
 }
 
 /// The records of a snapshot that is triggered by the frame at `place`, and the frames that it is to hold.
 fn record<'d>(
     catalog: &Catalog,
-    decoded: &'d [Decoded],
+    decoded: &'d [CanFrame],
     place: usize,
     (before, after): (Duration, Duration),
-) -> Result<(Vec<Record>, &'d [Decoded]), String> {
-    let at = decoded[place].0.at;
+) -> Result<(Vec<Record>, &'d [CanFrame]), String> {
+    let at = decoded[place].at;
     let (from, until) = (at.0.saturating_sub(before.as_micros() as u64), at.plus(after));
-    let first = decoded.partition_point(|(frame, _)| frame.at.0 < from);
-    let end = place + 1 + decoded[place + 1..].partition_point(|(frame, _)| frame.at < until);
+    let first = decoded.partition_point(|frame| frame.at.0 < from);
+    let end = place + 1 + decoded[place + 1..].partition_point(|frame| frame.at < until);
     let memory = decoded.len() * 4 * SLOT;
     let config = SnapshotConfig { memory, before, after, ..SnapshotConfig::default() };
     let mut recorder = Recorder::new(Packer::new(catalog), config)?;
-    decoded[..=place].iter().for_each(|(frame, _)| recorder.keep(frame));
+    decoded[..=place].iter().for_each(|frame| recorder.keep(frame));
     let cause = SnapshotCause::Command { note: String::new() };
     recorder.trigger(at, cause, &SnapshotRequest::default());
-    decoded[place + 1..end].iter().for_each(|(frame, _)| recorder.keep(frame));
+    decoded[place + 1..end].iter().for_each(|frame| recorder.keep(frame));
     let mut records = VecDeque::new();
     recorder.finish(until, None, &mut records);
     Ok((records.into(), &decoded[first..end]))
@@ -179,7 +219,7 @@ struct Sizes {
 }
 
 impl Sizes {
-    fn add(&mut self, catalog: &Catalog, records: &[Record], held: &[Decoded]) -> Result<(), String> {
+    fn add(&mut self, catalog: &Catalog, records: &[Record], held: &[CanFrame]) -> Result<(), String> {
         let mut blocks = Vec::new();
         for record in records {
             let Record::Snapshot(part) = record else { return Err(format!("{record:?}")) };
@@ -187,13 +227,14 @@ impl Sizes {
             self.ours += raw.body.len() + RECORD_HEAD;
             blocks.push(snapshot::decode(&part.block).map_err(|error| error.to_string())?);
         }
-        check(catalog, &blocks, held)?;
+        let (wanted, _) = decode(catalog, held);
+        check(catalog, &blocks, &wanted)?;
         self.snapshots += 1;
-        self.samples += held.iter().map(|(_, samples)| samples.len()).sum::<usize>();
-        self.protobuf += snappy(&protobuf(held).encode_to_vec())?;
+        self.samples += wanted.len();
+        self.protobuf += snappy(&protobuf(&wanted).encode_to_vec())?;
         self.columns += snappy(&columns(&blocks).encode_to_vec())?;
         let mut line = String::with_capacity(MAX_CANDUMP_LINE);
-        for (frame, _) in held {
+        for frame in held {
             line.clear();
             let wall = WallTime(CANDUMP_EPOCH + frame.at.0 as i64);
             write_candump_log(&mut line, frame, "can0", wall).map_err(|error| error.to_string())?;
@@ -222,7 +263,7 @@ const RECORD_HEAD: usize = 4;
 const CANDUMP_EPOCH: i64 = 1_700_000_000_000_000;
 
 /// Whether the samples that came out are those that went in: time, value and absence, to the bit.
-fn check(catalog: &Catalog, blocks: &[SnapshotBlock], held: &[Decoded]) -> Result<(), String> {
+fn check(catalog: &Catalog, blocks: &[SnapshotBlock], wanted: &[Sample]) -> Result<(), String> {
     let mut found: Vec<Sample> = Vec::new();
     for message in blocks.iter().flat_map(|block| &block.messages) {
         for (at, samples) in message.rows() {
@@ -238,9 +279,6 @@ fn check(catalog: &Catalog, blocks: &[SnapshotBlock], held: &[Decoded]) -> Resul
             }
         }
     }
-    let mut wanted: Vec<Sample> = held.iter().flat_map(|(_, samples)| samples.iter().copied()).collect();
-    // Stable: samples of one signal stay in the order of their arrival.
-    wanted.sort_by_key(|(id, ..)| *id);
     found.sort_by_key(|(id, ..)| *id);
     let differ = wanted.iter().zip(&found).filter(|(a, b)| a != b).count();
     if differ > 0 || wanted.len() != found.len() {
@@ -266,16 +304,14 @@ struct CapturedSignal {
 }
 
 /// Signal by signal, which snappy likes best.
-fn protobuf(held: &[Decoded]) -> VehicleData {
-    let first = held.first().map_or(0, |(frame, _)| frame.at.0);
+fn protobuf(samples: &[Sample]) -> VehicleData {
+    let first = samples.iter().map(|(_, at, _)| *at).min().unwrap_or(0);
     let captured = |(id, at, value): &Sample| CapturedSignal {
         signal_id: u32::from(id.0) + 1,
         relative_time_us: (at - first) as i64,
         value: value.map_or(f64::NAN, f64::from_bits),
     };
-    let mut signals: Vec<_> = held.iter().flat_map(|(_, samples)| samples).map(captured).collect();
-    signals.sort_by_key(|signal| signal.signal_id);
-    VehicleData { signals }
+    VehicleData { signals: samples.iter().map(captured).collect() }
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -119,6 +119,11 @@ enum Bench {
         #[arg(long)]
         json: bool,
     },
+    /// Bytes a sample in a snapshot, beside protobuf with snappy and candump, on the same samples
+    ///
+    /// On a simulated drive, and on the real recordings where they are (TELLTALE_DATA). Each snapshot is unpacked and
+    /// compared with the log to the bit; more than 4 bytes a sample is a failure.
+    Snapshot,
     /// Size and memory of the vehicle's binary, on an emulated aarch64 machine
     ///
     /// Builds the vehicle's binary, boots Debian's arm64 kernel in QEMU with nothing but that binary, the cell-fault
@@ -143,6 +148,7 @@ fn main() -> ExitCode {
         Task::Test { no_install, args } => suite::run(!no_install, &args, None),
         Task::Build { target, release } => cross_build::run(&target, release),
         Task::Bench { bench: Bench::Decode { max, json } } => bench::decode(max, json),
+        Task::Bench { bench: Bench::Snapshot } => bench::snapshot::run(),
         Task::Bench { bench: Bench::Vehicle { binary, json } } => bench::vehicle::run(binary, json),
         Task::Demo { headless, seconds, vehicles, speed } => {
             demo::run(&demo::Options { headless, seconds, vehicles, speed })
