@@ -87,6 +87,12 @@ impl<'k, const N: usize> Forwarder<'k, N> {
         }
     }
 
+    /// Gives the memory back, as a restart finds it.
+    #[must_use]
+    pub fn release(self) -> &'k mut Kept<N> {
+        self.ring.into_memory()
+    }
+
     /// The latest time that the memory knows of: the clock has to go on from here after a restart.
     #[must_use]
     pub fn clock_us(&self) -> u64 {

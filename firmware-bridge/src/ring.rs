@@ -164,6 +164,11 @@ impl<'k, const N: usize> Ring<'k, N> {
         ring
     }
 
+    /// The memory, as it stands.
+    pub(crate) fn into_memory(self) -> &'k mut Kept<N> {
+        self.kept
+    }
+
     /// The number of the oldest frame that is held, or of the next one if none is.
     pub(crate) const fn first(&self) -> u64 {
         self.claim.first

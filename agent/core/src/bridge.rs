@@ -311,7 +311,11 @@ impl BridgeLink {
         if beat.session != self.session {
             return;
         }
-        let known = self.peer.filter(|peer| peer.boot == beat.boot && beat.next >= peer.expected);
+        // A bridge without a source of chance has the same boot number again; numbers or clock then went back.
+        let goes_on = |peer: &Peer| {
+            peer.boot == beat.boot && beat.next >= peer.expected && beat.clock_us >= self.bridge_us
+        };
+        let known = self.peer.filter(goes_on);
         if known.is_none() {
             if self.peer.is_some() {
                 self.tell(BridgeEvent::StartedAnew);

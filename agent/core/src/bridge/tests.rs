@@ -162,6 +162,8 @@ fn a_bridge_without_power_starts_anew_and_one_that_restarted_goes_on() {
     bench.hear(batch(1, 30, 0), 32);
     bench.hear(LinkMessage::Beat(Beat { boot: 6, next: 3, ..beat(3) }), 33);
     assert_eq!(bench.events(), [BridgeEvent::StartedAnew]);
+    bench.hear(LinkMessage::Beat(Beat { boot: 6, clock_us: 999_999, ..beat(50) }), 34);
+    assert_eq!((bench.events(), bench.lost()), (vec![BridgeEvent::StartedAnew], 2), "its clock went back");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::fs;
 const LAYERS: &[(&str, &[&str])] = &[
     ("telltale-wire", &[]),
     ("telltale-bridge", &["telltale-wire"]),
+    ("telltale-firmware", &["telltale-bridge", "telltale-wire"]),
     ("telltale-core", &["telltale-wire"]),
     ("telltale-cloud", &["telltale-wire"]),
     ("telltale-infer", &["telltale-core", "telltale-qlinear", "telltale-wire"]),
