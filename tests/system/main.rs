@@ -3,6 +3,9 @@
 // A system test is a test throughout, helpers included: it may end by panic and says what it skipped.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod bridge_line;
+mod bridge_machine;
+mod bridge_rig;
 mod cars;
 mod dbc_differential;
 mod hostile;

@@ -3,6 +3,7 @@
 //! A benchmark program takes a scenario and the number of repetitions. It is run twice under callgrind; the difference of the two
 //! counts over the difference of the repetitions is what one repetition costs, start-up and set-up taken out.
 
+pub(crate) mod bridge;
 pub(crate) mod snapshot;
 pub(crate) mod vehicle;
 

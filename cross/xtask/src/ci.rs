@@ -1,6 +1,6 @@
 //! `cargo xtask ci`: every gate in one run, cheap ones first, with a table of what each one cost.
 
-use crate::{bench, cross_build, demo, needs, shell, suite, tidy};
+use crate::{bench, cross_build, demo, firmware, needs, shell, suite, tidy};
 use anyhow::{Context as _, Result, bail};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -84,9 +84,13 @@ fn demo() -> Result<()> {
     demo::run(&demo::Options { headless: true, seconds: Some(DEMO_SECONDS), vehicles: 3, speed: 600 })
 }
 
-/// The bridge alone: in a workspace build its neighbours would switch features on that a microcontroller lacks.
+/// The firmware for its microcontroller, and the lints there. Alone: in a workspace build its neighbours would switch
+/// features on that a microcontroller lacks.
 fn bridge() -> Result<()> {
-    shell::run(&mut shell::cargo(["build", "--package=telltale-bridge", "--target=thumbv7em-none-eabihf"]))
+    firmware::run()?;
+    let packages = ["--package=telltale-bridge", "--package=telltale-firmware"];
+    let mut clippy = shell::cargo(["clippy", "--release", "--target", firmware::TARGET]);
+    shell::run(clippy.args(packages).args(["--", "-Dwarnings"]))
 }
 
 /// Licences, sources and duplicates by deny.toml, which also says why advisories are not asked for here.

@@ -10,6 +10,7 @@ mod ci;
 mod code;
 mod cross_build;
 mod demo;
+mod firmware;
 mod needs;
 mod shell;
 mod suite;
@@ -64,6 +65,8 @@ enum Task {
         #[arg(long)]
         release: bool,
     },
+    /// Build the microcontroller's firmware of the CAN bridge and print what it takes of flash and RAM
+    Firmware,
     /// Measure what has a budget
     Bench {
         #[command(subcommand)]
@@ -124,6 +127,14 @@ enum Bench {
     /// On a simulated drive, and on the real recordings where they are (TELLTALE_DATA). Each snapshot is unpacked and
     /// compared with the log to the bit; more than 4 bytes a sample is a failure.
     Snapshot,
+    /// Flash, RAM and stack of the bridge's firmware, on an emulated Cortex-M4
+    ///
+    /// Builds the firmware, runs the system tests that drive it in QEMU, and prints the deepest stack that it told of.
+    Bridge {
+        /// Print one line of JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Size and memory of the vehicle's binary, on an emulated aarch64 machine
     ///
     /// Builds the vehicle's binary, boots Debian's arm64 kernel in QEMU with nothing but that binary, the cell-fault
@@ -149,6 +160,8 @@ fn main() -> ExitCode {
         Task::Build { target, release } => cross_build::run(&target, release),
         Task::Bench { bench: Bench::Decode { max, json } } => bench::decode(max, json),
         Task::Bench { bench: Bench::Snapshot } => bench::snapshot::run(),
+        Task::Firmware => firmware::run(),
+        Task::Bench { bench: Bench::Bridge { json } } => bench::bridge::run(json),
         Task::Bench { bench: Bench::Vehicle { binary, json } } => bench::vehicle::run(binary, json),
         Task::Demo { headless, seconds, vehicles, speed } => {
             demo::run(&demo::Options { headless, seconds, vehicles, speed })

@@ -47,12 +47,12 @@ pub(crate) const QEMU_USER: Package = Package {
     reason: "runs the vehicle's aarch64 binary here",
     without: "tests of the aarch64 binary",
 };
-/// Boots an aarch64 kernel.
+/// Boots an aarch64 kernel, and a microcontroller.
 pub(crate) const QEMU_SYSTEM: Package = Package {
     name: "qemu-system-arm",
     shown_by: "qemu-system-aarch64",
-    reason: "boots an aarch64 kernel that the vehicle's binary is measured on",
-    without: "the vehicle bench",
+    reason: "boots an aarch64 kernel for the vehicle's binary, and a Cortex-M4 for the bridge's firmware",
+    without: "the vehicle bench, and the tests of the bridge's firmware",
 };
 /// Compiles the C and assembly of dependencies for aarch64.
 pub(crate) const AARCH64_GCC: Package = Package {
@@ -84,8 +84,17 @@ pub(crate) const PYTHON_VENV: Package = Package {
 };
 
 /// What the whole test suite needs.
-const FOR_TESTS: &[Package] =
-    &[USER_MODE_LINUX, BUSYBOX, CAN_UTILS, QEMU_USER, AARCH64_GCC, CHROMIUM, VALGRIND, PYTHON_VENV];
+const FOR_TESTS: &[Package] = &[
+    USER_MODE_LINUX,
+    BUSYBOX,
+    CAN_UTILS,
+    QEMU_USER,
+    QEMU_SYSTEM,
+    AARCH64_GCC,
+    CHROMIUM,
+    VALGRIND,
+    PYTHON_VENV,
+];
 
 /// The targets that checks build besides the machine's own.
 pub(crate) const TARGETS: &[&str] = &["aarch64-unknown-linux-musl", "thumbv7em-none-eabihf"];

@@ -1,9 +1,10 @@
 //! `cargo xtask test`: puts on the machine what the tests need, builds the binaries that the system tests start,
 //! then hands over to `cargo test`, whose last line and exit code are this command's own.
 
-use crate::{cross_build, needs, shell};
+use crate::{cross_build, firmware, needs, shell};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The requirements of the oracles, where the tests keep them.
 const ORACLE_REQUIREMENTS: &str = "tests/oracle/requirements.txt";
@@ -18,8 +19,18 @@ pub(crate) fn run(install: bool, args: &[String], vehicle: Option<&Path>) -> Res
     if install && !names_a_package(args) {
         kernels_of_the_vehicle()?;
     }
+    let mut tests = prepared(args)?;
+    if let Some(vehicle) = vehicle {
+        tests.env("TELLTALE_AARCH64_BIN", vehicle);
+    }
+    shell::run(&mut tests)
+}
+
+/// Builds what the system tests start; gives the `cargo test` that finds it.
+pub(crate) fn prepared(args: &[String]) -> Result<Command> {
     let python = oracle();
     shell::run(&mut shell::cargo(["build", "--package=telltale-agent", "--package=telltale-cloud"]))?;
+    let firmware = firmware::build()?;
 
     let mut tests = shell::cargo(["test"]);
     if !names_a_package(args) {
@@ -27,13 +38,11 @@ pub(crate) fn run(install: bool, args: &[String], vehicle: Option<&Path>) -> Res
     }
     tests.args(args);
     tests.env("TELLTALE_BIN", built("telltale")).env("TELLTALE_CLOUD_BIN", built("telltale-cloud"));
+    tests.env("TELLTALE_FIRMWARE", firmware);
     if let Some(python) = python {
         tests.env("TELLTALE_PYTHON", python);
     }
-    if let Some(vehicle) = vehicle {
-        tests.env("TELLTALE_AARCH64_BIN", vehicle);
-    }
-    shell::run(&mut tests)
+    Ok(tests)
 }
 
 /// The models' arithmetic in aarch64's instructions, under emulation: this machine's own tests never reach them.
