@@ -36,6 +36,7 @@ pub mod record;
 pub mod signals;
 #[cfg(feature = "alloc")]
 pub mod sketch;
+#[cfg(feature = "alloc")]
 pub mod snapshot;
 #[cfg(feature = "alloc")]
 pub mod sync;
