@@ -1,7 +1,7 @@
 //! The fleet server: it takes records from vehicles over mutual TLS, stores each exactly once, and shows the fleet.
 //!
 //! Rooms, in the order that a record passes them: [`tls`] and [`identity`] (who is speaking), [`sync`] (is it a request
-//! that may be taken), [`store`] (one transaction, then the acknowledgement), [`report`] (what is known of a vehicle)
+//! that may be taken), [`store`] (one transaction, then the acknowledgement), [`report`] (what is known of a vehicle), [`snapshot`] (what stood on its buses)
 //! and [`dashboard`] (the same as pages and JSON). [`server`] composes them; [`pki`] makes the certificates of a
 //! development fleet. Nothing here depends on the agent: the two meet in `telltale-wire` alone.
 
@@ -11,6 +11,7 @@ pub mod identity;
 pub mod pki;
 pub mod report;
 pub mod server;
+pub mod snapshot;
 pub mod store;
 pub mod sync;
 pub mod tls;

@@ -4,6 +4,7 @@
 //! Absence keeps its reason: a state is `no_data`, `indeterminate`, `nominal` or `anomalous`, each with a sentence, and
 //! a number that was not given is `null`, never 0.
 
+use crate::snapshot::SnapshotLine;
 use serde::Serialize;
 
 /// The one word on a vehicle or a subject.
@@ -167,6 +168,8 @@ pub struct VehicleReport {
     pub events: Vec<VerdictLine>,
     /// How many there are in all.
     pub events_total: u64,
+    /// Snapshots, the latest first; at most [`crate::snapshot::MAX_SNAPSHOTS`].
+    pub snapshots: Vec<SnapshotLine>,
     /// Losses that the vehicle told, the latest first; at most [`MAX_LOSSES`].
     pub losses: Vec<LossLine>,
     /// Numbers that never came; at most [`MAX_GAPS`].

@@ -7,12 +7,13 @@ use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, Value
 use plotters::prelude::*;
 use telltale_wire::time::WallTime;
 
-const SIZE: (u32, u32) = (1_200, 300);
+pub(super) const SIZE: (u32, u32) = (1_200, 300);
 /// One stand-in for each of [`crate::report::MAX_SERIES`] lines.
-const LINES: [RGBColor; 4] = [RGBColor(1, 0, 0), RGBColor(2, 0, 0), RGBColor(3, 0, 0), RGBColor(4, 0, 0)];
-const ONSET: RGBColor = RGBColor(7, 0, 0);
-const GRID: RGBColor = RGBColor(9, 0, 0);
-const TEXT: RGBColor = RGBColor(8, 0, 0);
+pub(super) const LINES: [RGBColor; 4] =
+    [RGBColor(1, 0, 0), RGBColor(2, 0, 0), RGBColor(3, 0, 0), RGBColor(4, 0, 0)];
+pub(super) const ONSET: RGBColor = RGBColor(7, 0, 0);
+pub(super) const GRID: RGBColor = RGBColor(9, 0, 0);
+pub(super) const TEXT: RGBColor = RGBColor(8, 0, 0);
 const MICROS_A_DAY: f64 = 86_400e6;
 /// The most labels on the axis of time.
 const TICKS: f64 = 8.0;
@@ -112,9 +113,9 @@ fn runs(series: &Series) -> Vec<Vec<(f64, f64)>> {
 }
 
 /// An axis of Unix microseconds. Plotters would put its labels at round numbers of microseconds.
-struct TimeAxis {
-    first: f64,
-    last: f64,
+pub(super) struct TimeAxis {
+    pub(super) first: f64,
+    pub(super) last: f64,
 }
 
 impl Ranged for TimeAxis {

@@ -7,10 +7,13 @@ mod chart;
 mod fleet_page;
 mod heat_map;
 mod page;
+mod snapshot_chart;
+mod snapshot_page;
 mod vehicle_page;
 
 use crate::report::{FleetReport, VehicleReport};
-use crate::store::{Store, StoreError};
+use crate::snapshot::{SnapshotReport, Wanted};
+use crate::store::{Found, Store, StoreError};
 use crate::sync::{health, now};
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, Uri, header};
@@ -25,6 +28,8 @@ pub(crate) fn router(store: Store, public: bool) -> Router {
     let routes = Router::new()
         .route("/", get(fleet))
         .route("/vehicle/{id}", get(vehicle))
+        .route("/vehicle/{id}/snapshot/{n}", get(snapshot))
+        .route("/api/vehicle/{id}/snapshot/{n}", get(snapshot_data))
         .route("/api/vehicles", get(fleet_json))
         .route("/api/vehicle/{id}", get(vehicle_json))
         .route("/healthz", get(async |State(store): State<Store>| health(&store).await))
@@ -60,6 +65,51 @@ async fn vehicle_json(
     Ok(Json(find(&store, &id).await?))
 }
 
+/// The page of a snapshot. The chart takes some signals, the table all.
+async fn snapshot(
+    State(store): State<Store>,
+    Path((id, n)): Path<(String, String)>,
+    uri: Uri,
+) -> Result<Html<String>, Failure> {
+    Ok(html(&match find_snapshot(&store, &id, &n, &Wanted::default()).await? {
+        Found::Snapshot(report) => snapshot_page::render(&id, &report, &Wanted::of(uri.query()), now()),
+        Found::TooMany(line) => snapshot_page::too_large(&id, &line, now()),
+        Found::Nothing => return Err(no_snapshot()),
+    }))
+}
+
+/// The samples of a snapshot, as JSON or, by `.csv` behind its number, as CSV.
+async fn snapshot_data(
+    State(store): State<Store>,
+    Path((id, n)): Path<(String, String)>,
+    uri: Uri,
+) -> Result<Response, Failure> {
+    let (n, is_csv) = match n.strip_suffix(".csv") {
+        Some(n) => (n, true),
+        None => (n.strip_suffix(".json").unwrap_or(&n), false),
+    };
+    let report: SnapshotReport = match find_snapshot(&store, &id, n, &Wanted::of(uri.query())).await? {
+        Found::Snapshot(report) => report,
+        Found::TooMany(_) => return Err(Failure::TooMany),
+        Found::Nothing => return Err(no_snapshot()),
+    };
+    if !is_csv {
+        return Ok(Json(report).into_response());
+    }
+    let name = format!("attachment; filename=\"snapshot-{}.csv\"", report.line.n);
+    let headers = [(header::CONTENT_TYPE, "text/csv; charset=utf-8"), (header::CONTENT_DISPOSITION, &name)];
+    Ok((headers, report.csv()).into_response())
+}
+
+async fn find_snapshot(store: &Store, id: &str, n: &str, wanted: &Wanted) -> Result<Found, Failure> {
+    let Ok(n) = n.parse() else { return Ok(Found::Nothing) };
+    Ok(store.snapshot(id, n, wanted).await?)
+}
+
+fn no_snapshot() -> Failure {
+    Failure::NotFound("that vehicle has no snapshot of that number".to_owned())
+}
+
 async fn find(store: &Store, id: &str) -> Result<VehicleReport, Failure> {
     let unknown = || Failure::NotFound("no vehicle of that id has ever called".to_owned());
     store.vehicle(id).await?.ok_or_else(unknown)
@@ -76,6 +126,7 @@ fn html(markup: &Markup) -> Html<String> {
 
 enum Failure {
     NotFound(String),
+    TooMany,
     Store(StoreError),
 }
 
@@ -89,6 +140,12 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let (status, message) = match self {
             Self::NotFound(message) => (StatusCode::NOT_FOUND, message),
+            Self::TooMany => {
+                let most = crate::snapshot::MAX_SAMPLES;
+                let message =
+                    format!("more than {most} samples: choose signals by ?signals=PATH, which may end in *");
+                (StatusCode::PAYLOAD_TOO_LARGE, message)
+            }
             Self::Store(error) => {
                 log::error!("a page could not be read: {error}");
                 (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer now: try again".to_owned())

@@ -1,7 +1,7 @@
 //! `/vehicle/{id}`: one vehicle, from what is wrong now down to how far each lane is acknowledged.
 
 use super::page::{self, Frame, badge, bytes, count, time, when};
-use super::{chart, heat_map};
+use super::{chart, heat_map, snapshot_page};
 use crate::report::{EvidenceLine, ModelView, State, StatusLine, VehicleReport, VerdictLine};
 use maud::{Markup, html};
 use telltale_wire::time::WallTime;
@@ -17,6 +17,7 @@ pub(super) fn render(report: &VehicleReport, now: WallTime, live: bool) -> Marku
         @for view in &report.models { (model(view, &report.events)) }
         @if report.models.is_empty() { (no_model(report)) }
         (events(report))
+        (snapshot_page::list(&report.line.vehicle, &report.snapshots))
         (losses(report))
         div class="pair" { (status(report)) (boots(report)) }
         (streams(report))

@@ -87,20 +87,20 @@ async fn admit(tx: &mut SqliteConnection, vehicle: &VehicleId) -> Result<i64, St
 }
 
 /// One request on its way into the tables.
-struct Intake<'a> {
-    tx: &'a mut SqliteConnection,
+pub(super) struct Intake<'a> {
+    pub(super) tx: &'a mut SqliteConnection,
     name: &'a VehicleId,
-    vehicle: i64,
-    now: WallTime,
+    pub(super) vehicle: i64,
+    pub(super) now: WallTime,
     done: Ingested,
 }
 
 /// Where a record stands within its vehicle.
 #[derive(Clone, Copy)]
-struct Place {
-    boot: i64,
-    lane: i64,
-    seq: i64,
+pub(super) struct Place {
+    pub(super) boot: i64,
+    pub(super) lane: i64,
+    pub(super) seq: i64,
 }
 
 impl Intake<'_> {
@@ -229,6 +229,7 @@ impl Intake<'_> {
         match record {
             Record::Verdict(event) => self.verdict(place, event).await,
             Record::Summary(summary) => self.summary(place, summary).await,
+            Record::Snapshot(part) => self.snapshot(place, part).await,
             Record::Loss(loss) => {
                 let total = match loss.stage {
                     LossStage::Receive | LossStage::Bridge => &mut self.done.lost_frames,
@@ -243,12 +244,9 @@ impl Intake<'_> {
                 *total = total.saturating_add(loss.count);
                 Ok(())
             }
-            Record::Boot(_)
-            | Record::Status(_)
-            | Record::Bus(_)
-            | Record::Signals(_)
-            | Record::Agent(_)
-            | Record::Snapshot(_) => Ok(()),
+            Record::Boot(_) | Record::Status(_) | Record::Bus(_) | Record::Signals(_) | Record::Agent(_) => {
+                Ok(())
+            }
         }
     }
 

@@ -188,6 +188,11 @@ pub(super) fn clip_name(name: &str) -> String {
     clip(name, NAME)
 }
 
+/// A sentence as it is shown.
+pub(super) fn clip_sentence(text: &str) -> String {
+    clip(text, SENTENCE)
+}
+
 fn clip(text: &str, longest: usize) -> String {
     match text.char_indices().nth(longest) {
         Some((end, _)) => format!("{}…", &text[..end]),

@@ -7,9 +7,11 @@
 mod ingest;
 mod lines;
 mod read;
+mod snapshots;
 mod spans;
 
 pub use ingest::Ingested;
+pub(crate) use snapshots::Found;
 
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -20,7 +22,7 @@ use std::time::Duration;
 use telltale_wire::ids::VehicleId;
 
 /// The schema, version by version. Append only: a database of version n runs everything from the n-th on.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("snapshots.sql")];
 
 /// The version that this program writes.
 const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;

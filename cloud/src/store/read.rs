@@ -1,6 +1,6 @@
 //! What the pages ask of the database. Each report is read in one transaction, so that its parts agree.
 
-use super::{Store, StoreError, lines, spans};
+use super::{Store, StoreError, lines, snapshots, spans};
 use crate::report::{
     Counters, FleetReport, GapLine, MAX_BOOTS, MAX_EVENTS, MAX_GAPS, MAX_HISTORY, MAX_LOSSES, MAX_OPEN,
     MAX_SERIES, MAX_STREAMS, MAX_SUBJECTS, MAX_VEHICLES, ModelView, Series, State, StreamLine, VehicleLine,
@@ -78,6 +78,7 @@ impl Store {
         let status = newest(&mut tx, vehicle, STATUS, 1).await?;
         Ok(Some(VehicleReport {
             models: models(&mut tx, vehicle).await?,
+            snapshots: snapshots::list(&mut tx, vehicle).await?,
             events: verdicts(&events),
             events_total,
             gaps: gaps(&mut tx, vehicle).await?,
