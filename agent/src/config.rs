@@ -41,6 +41,9 @@ pub struct Config {
     /// How often the agent records its own health.
     #[serde(default = "default_status")]
     pub status_s: u32,
+    /// The buses as a whole.
+    #[serde(default)]
+    pub bus: BusSettings,
     /// The durable store.
     pub spool: SpoolSettings,
     /// The cloud. Without it, records stay on board.
@@ -98,6 +101,20 @@ pub struct BridgeSettings {
     pub bus: Vec<String>,
     /// The bus of the catalog that describes its sensors.
     pub sensors: Option<String>,
+}
+
+/// The buses as a whole.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BusSettings {
+    /// How often the statistics of each bus are recorded.
+    pub statistics_s: u32,
+}
+
+impl Default for BusSettings {
+    fn default() -> Self {
+        BusSettings { statistics_s: 300 }
+    }
 }
 
 /// The durable store.
@@ -386,6 +403,10 @@ impl Config {
         anyhow::ensure!(periods.contains(&config.status_s), "`status_s` is to be 1 to 86400 seconds");
         config.snapshot.check()?;
         anyhow::ensure!(
+            periods.contains(&config.bus.statistics_s),
+            "`bus.statistics_s` is to be 1 to 86400 seconds"
+        );
+        anyhow::ensure!(
             (16..=65_536).contains(&config.spool.cap_mib),
             "`spool.cap_mib` is to be 16 to 65536"
         );
@@ -452,6 +473,12 @@ impl Config {
     #[must_use]
     pub fn summary_period(&self) -> Duration {
         Duration::from_secs(u64::from(self.summary_s))
+    }
+
+    /// How much time lies between two statistics of a bus.
+    #[must_use]
+    pub fn bus_period(&self) -> Duration {
+        Duration::from_secs(u64::from(self.bus.statistics_s))
     }
 
     /// How much time lies between two status records.

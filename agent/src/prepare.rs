@@ -32,8 +32,11 @@ impl Prepared {
         if let Some(settings) = &config.uplink {
             tls::client_config(&credentials(settings)).context("the uplink can't be used")?;
         }
-        let pipeline_config =
-            PipelineConfig { summary_period: config.summary_period(), snapshot: config.snapshot.snapshot() };
+        let pipeline_config = PipelineConfig {
+            summary_period: config.summary_period(),
+            bus_period: config.bus_period(),
+            snapshot: config.snapshot.snapshot(),
+        };
         let pipeline = Pipeline::new(&catalog, models, pipeline_config)?;
         Ok(Prepared { config, catalog, pipeline })
     }

@@ -1,7 +1,7 @@
 //! Where the monotonic clock and the wall clock meet. Frames carry monotonic time alone; an anchor turns it into
 //! wall time for whoever reads a record later.
 
-use telltale_wire::time::{MonoTime, WallTime};
+use telltale_wire::time::{MonoTime, Stamp, WallTime};
 
 /// One moment, read on both clocks.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -27,6 +27,11 @@ impl ClockAnchor {
         };
         WallTime::from_unix_micros(wall)
     }
+}
+
+/// A moment as records state it: with the wall time if an anchor is known.
+pub(crate) fn stamp(at: MonoTime, anchor: Option<ClockAnchor>) -> Stamp {
+    Stamp { mono: at, wall: anchor.map(|a| a.wall_at(at)) }
 }
 
 #[cfg(test)]

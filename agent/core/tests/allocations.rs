@@ -86,10 +86,11 @@ fn drive(pipeline: &mut Pipeline, from: u64, seconds: u64) {
 fn the_way_from_frame_to_verdict_allocates_nothing() {
     for models in [1, 2] {
         let catalog = Catalog::parse(CATALOG, "c", &mut |_| Ok(DBC.into())).unwrap();
-        // No summary falls due.
+        // No summary falls due, and no statistics of a bus.
+        let day = std::time::Duration::from_secs(86_400);
         // The snapshots' ring is filled and overwrites itself.
         let snapshot = SnapshotConfig { memory: *MEMORY_RANGE.start(), ..SnapshotConfig::default() };
-        let config = PipelineConfig { summary_period: std::time::Duration::from_secs(86_400), snapshot };
+        let config = PipelineConfig { summary_period: day, bus_period: day, snapshot };
         let mut pipeline = Pipeline::new(&catalog, (0..models).map(|_| loaded()).collect(), config).unwrap();
         drive(&mut pipeline, 0, 60);
         while pipeline.poll_record().is_some() {}

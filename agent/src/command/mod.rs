@@ -1,5 +1,6 @@
 //! One file a command. Each takes its arguments, composes the rooms it needs, and writes to standard output.
 
+mod bus_report;
 pub(crate) mod catalog;
 pub(crate) mod dbc;
 #[cfg(feature = "workbench")]

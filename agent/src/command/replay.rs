@@ -1,5 +1,6 @@
 //! `telltale replay`: recordings through the vehicle's own loop.
 
+use crate::command::bus_report::Buses;
 use crate::command::report::{Event, Input, Report};
 use crate::drive::drive;
 use crate::load;
@@ -23,10 +24,15 @@ Models: those given by --model, else the folder of the catalog if it holds a mod
 With --json the last line of standard output is one JSON object:
   frames, decoded, filtered, unknown, malformed, samples, lost, bad_lines, clock_steps, windows,
   verdicts {nominal, anomalous, indeterminate}, events [{at, model, subject, score, evidence, ...}],
-  other_changes, log_span_s, elapsed_s, realtime_factor, pss_bytes, peak_rss_bytes
+  other_changes, log_span_s, elapsed_s, realtime_factor, pss_bytes, peak_rss_bytes,
+  bus_changes [{at, bus, state, before, why, suppressed}], buses [{bus, state, frames, errors, checked, suspicious,
+  unknown, missing, ...}]
 
 Example:
   telltale replay --catalog models/cell-fault/catalog-sim.toml drive.log";
+
+/// A bus is told of once, at the end of the log: a hundred years.
+const WHOLE_LOG: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 
 #[derive(clap::Args)]
 #[command(after_help = HELP)]
@@ -59,7 +65,8 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
             "no model: frames are decoded and counted, nothing is judged (--model names a model's folder)"
         );
     }
-    let mut pipeline = Pipeline::new(&catalog, models, PipelineConfig::default())?;
+    let config = PipelineConfig { bus_period: WHOLE_LOG, ..PipelineConfig::default() };
+    let mut pipeline = Pipeline::new(&catalog, models, config)?;
     let mut source =
         LogSource::open(&args.logs, args.format, args.pace, |channel| catalog.bus_of_channel(channel))?;
 
@@ -68,13 +75,23 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
     let mut events: Vec<VerdictEvent> = Vec::new();
     let mut written = Ok(());
     let (stop, mailbox) = (AtomicBool::new(false), Mailbox::unused());
-    drive(&mut source, &mut pipeline, &stop, &mailbox, |_, record| {
-        if let Record::Verdict(event) = record {
+    let mut buses = Buses::default();
+    drive(&mut source, &mut pipeline, &stop, &mailbox, |_, record| match record {
+        Record::Verdict(event) => {
             if !args.json && written.is_ok() {
                 written = Event::new(&event).write_text(&mut out);
             }
             events.push(event);
         }
+        Record::Bus(record) => {
+            if let Some(line) = buses.take(record)
+                && !args.json
+                && written.is_ok()
+            {
+                written = writeln!(out, "{line}");
+            }
+        }
+        _ => {}
     })
     .context("the replay stopped early")?;
     written?;
@@ -88,7 +105,7 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
         clock_steps: said.clock_steps,
         span: Duration::from_micros(source.span_micros()),
     };
-    let report = Report::new(pipeline.totals(), &events, input, started.elapsed());
+    let report = Report::new(pipeline.totals(), &events, buses, input, started.elapsed());
     if args.json {
         report.write_json(&mut out)?;
     } else {

@@ -1,5 +1,6 @@
 //! How a replay reports: lines for a person, or one JSON object for a script.
 
+use crate::command::bus_report::Buses;
 use crate::memory;
 use serde::Serialize;
 use std::io::{self, Write};
@@ -37,6 +38,8 @@ pub(crate) struct Report {
     /// Memory of this process at the end: proportional set size, and the highest resident set size.
     pss_bytes: u64,
     peak_rss_bytes: u64,
+    #[serde(flatten)]
+    buses: Buses,
 }
 
 #[derive(Serialize, Debug)]
@@ -77,7 +80,13 @@ pub(crate) struct Input {
 }
 
 impl Report {
-    pub(crate) fn new(counts: &Counts, events: &[VerdictEvent], input: Input, elapsed: Duration) -> Report {
+    pub(crate) fn new(
+        counts: &Counts,
+        events: &[VerdictEvent],
+        buses: Buses,
+        input: Input,
+        elapsed: Duration,
+    ) -> Report {
         let is_anomaly = |e: &&VerdictEvent| e.verdict == VerdictCode::Anomalous;
         let (span, took) = (input.span.as_secs_f64(), elapsed.as_secs_f64());
         Report {
@@ -103,6 +112,7 @@ impl Report {
             realtime_factor: if took > 0.0 { span / took } else { 0.0 },
             pss_bytes: memory::pss_bytes(),
             peak_rss_bytes: memory::peak_rss_bytes(),
+            buses,
         }
     }
 
@@ -124,6 +134,7 @@ impl Report {
         ] {
             writeln!(out, "  {name:<10}{n:>12}  {what}")?;
         }
+        self.buses.write_text(out)?;
         writeln!(out, "lost        {:>12}", self.lost)?;
         writeln!(out, "bad lines   {:>12}", self.bad_lines)?;
         writeln!(out, "samples     {:>12}", self.samples)?;
@@ -189,7 +200,7 @@ fn verdict(code: VerdictCode) -> String {
     }
 }
 
-fn time(stamp: &Stamp) -> String {
+pub(crate) fn time(stamp: &Stamp) -> String {
     match stamp.wall {
         Some(wall) => wall.to_string(),
         None => format!("+{:.3}s", stamp.mono.as_micros() as f64 / 1e6),

@@ -74,6 +74,60 @@ pub(super) struct ConditionEntry {
     pub(super) below: Option<f64>,
 }
 
+/// A `[[message]]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MessageEntry {
+    pub(super) bus: Option<Spanned<String>>,
+    pub(super) message: Option<Spanned<String>>,
+    pub(super) id: Option<u32>,
+    pub(super) cycle_ms: Option<u64>,
+    pub(super) profile: Option<ProfileName>,
+    pub(super) offset: Option<u8>,
+    pub(super) data_id: Option<u16>,
+    pub(super) data_id_mode: Option<ModeName>,
+    pub(super) data_ids: Option<[u8; 16]>,
+    pub(super) counter: Option<Place>,
+    pub(super) modulo: Option<u64>,
+    pub(super) max_jump: Option<u64>,
+    pub(super) checksum: Option<ChecksumEntry>,
+    pub(super) tail: Option<Vec<u8>>,
+}
+
+/// Where something stands in a message: the name of a signal, or bits as a DBC file writes them.
+#[derive(Deserialize)]
+pub(super) struct Place(pub(super) String);
+
+/// A checksum that is no profile's.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ChecksumEntry {
+    pub(super) algorithm: String,
+    pub(super) at: Place,
+}
+
+/// A profile of AUTOSAR E2E.
+#[derive(Clone, Copy, Deserialize)]
+pub(super) enum ProfileName {
+    #[serde(rename = "autosar-1")]
+    Autosar1,
+    #[serde(rename = "autosar-2")]
+    Autosar2,
+    #[serde(rename = "autosar-5")]
+    Autosar5,
+}
+
+/// How the data id takes part in profile 1.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ModeName {
+    #[default]
+    Both,
+    Alternating,
+    Low,
+    Nibble,
+}
+
 /// Where a range comes from that the entry does not spell out.
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -97,6 +151,7 @@ pub(super) struct CatalogFile {
     pub(super) signals: Vec<(u32, SignalEntry)>,
     pub(super) checks: Vec<(u32, CheckEntry)>,
     pub(super) regimes: Vec<(u32, RegimeEntry)>,
+    pub(super) messages: Vec<(u32, MessageEntry)>,
 }
 
 /// Tells the line of a place in the text.
@@ -148,9 +203,11 @@ pub(super) fn read(text: &str, lines: &Lines, findings: &mut Findings) -> Catalo
             "signal" => file.signals = entries(value, "signal", lines, findings),
             "check" => file.checks = entries(value, "check", lines, findings),
             "regime" => file.regimes = entries(value, "regime", lines, findings),
+            "message" => file.messages = entries(value, "message", lines, findings),
             other => {
                 let text = format!(
-                    "unknown key `{other}`: a catalog has `schema`, `[[bus]]`, `[[signal]]`, `[[check]]` and `[[regime]]`"
+                    "unknown key `{other}`: a catalog has `schema`, `[[bus]]`, `[[signal]]`, `[[message]]`, `[[check]]` \
+                     and `[[regime]]`"
                 );
                 findings.error(lines.at(&key.span()), "", text);
             }

@@ -3,6 +3,7 @@
 
 mod file;
 mod init;
+mod messages;
 mod names;
 mod quality;
 mod resolve;
@@ -11,6 +12,7 @@ pub use init::init;
 pub use quality::{Check, Combination, Condition, MAX_CHECKS, MAX_CONDITIONS, MAX_REGIMES, Regime};
 
 use crate::dbc::{Database, Decoder, Diagnostic, RawMessage, Request, raw_messages};
+use crate::e2e::Protection;
 use crate::frame::{BusId, CanId};
 use crate::signal::SignalId;
 use std::collections::HashMap;
@@ -52,6 +54,8 @@ pub struct Catalog {
     pub checks: Vec<Check>,
     /// Ways of operating; the first whose conditions hold is the one.
     pub regimes: Vec<Regime>,
+    /// The messages that they stand in.
+    pub messages: Vec<CatalogMessage>,
     /// What was odd in the catalog and its DBC files without keeping them from being used.
     pub diagnostics: Vec<Diagnostic>,
     digest: Digest,
@@ -109,6 +113,25 @@ pub struct CatalogSignal {
     /// Where the catalog lists it, from 1.
     pub line: u32,
     source: Source,
+}
+
+/// A message that a signal of the catalog stands in.
+#[derive(Clone, Debug)]
+pub struct CatalogMessage {
+    /// Its bus.
+    pub bus: BusId,
+    /// Its identifier.
+    pub id: CanId,
+    /// Its name in the DBC file.
+    pub name: String,
+    /// Its length in bytes, as the DBC file says.
+    pub len: usize,
+    /// The time between two of them, where the catalog or the DBC file says it.
+    pub cycle: Option<Duration>,
+    /// When the last of its signals goes stale.
+    pub stale_after: Duration,
+    /// Its counter and checksum, where the catalog states them.
+    pub protection: Option<Protection>,
 }
 
 /// A signal's place in the databases of its bus.
@@ -186,7 +209,11 @@ impl Catalog {
             let messages = bus.databases.iter().flat_map(|database| &database.messages);
             messages.map(move |message| (BusId(place as u8), message.id))
         });
-        Decoder::compile(described, &self.requests())
+        let mut decoder = Decoder::compile(described, &self.requests());
+        for message in self.messages.iter().filter(|message| message.protection.is_some()) {
+            decoder.look_closer(message.bus, message.id);
+        }
+        decoder
     }
 
     /// All signals by message, to read their raw integers.

@@ -61,7 +61,7 @@ pub(super) fn parse_range(text: &str) -> Option<RangeInclusive<u32>> {
 }
 
 /// The known name nearest to a mistyped one, if any is near: at most a third of its letters differ.
-pub(super) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     if name.len() > MAX_COMPARED {
         return None;
     }
@@ -88,6 +88,11 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
+}
+
+/// `; did you mean ...?` if any known name is near, else nothing.
+pub(super) fn did_you_mean<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> String {
+    nearest(name, known).map(|near| format!("; did you mean {near}?")).unwrap_or_default()
 }
 
 #[cfg(test)]

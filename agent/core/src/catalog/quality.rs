@@ -2,8 +2,8 @@
 
 use super::CatalogSignal;
 use super::file::{CheckEntry, ConditionEntry, RegimeEntry};
+use super::names::did_you_mean;
 use super::names::{expand, has_placeholder, parse_range};
-use super::resolve::did_you_mean;
 use crate::dbc::Findings;
 use crate::signal::SignalId;
 use serde::Deserialize;

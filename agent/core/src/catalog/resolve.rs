@@ -2,7 +2,8 @@
 //! signal, and collects every problem on the way.
 
 use super::file::{self, BusEntry, CatalogFile, Lines, RangeSource, Sign, SignalEntry};
-use super::names::{expand, has_placeholder, is_vss_path, nearest, parse_range};
+use super::messages;
+use super::names::{did_you_mean, expand, has_placeholder, is_vss_path, parse_range};
 use super::quality;
 use super::{
     BITRATES, Bus, Catalog, CatalogError, CatalogSignal, DEFAULT_BITRATE, DEFAULT_DATA_BITRATE,
@@ -27,7 +28,8 @@ pub(super) fn resolve(
 ) -> Result<Catalog, CatalogError> {
     let lines = Lines::of(text);
     let mut findings = Findings::new(origin);
-    let CatalogFile { buses, signals, checks, regimes } = file::read(text, &lines, &mut findings);
+    let CatalogFile { buses, signals, checks, regimes, messages: entries } =
+        file::read(text, &lines, &mut findings);
     let mut files = DbcFiles::new(text, load);
     let buses = resolve_buses(buses, &mut files, &lines, &mut findings);
     let (digest, dbc_diagnostics) = files.finish();
@@ -47,6 +49,8 @@ pub(super) fn resolve(
     let mut agreements = quality::Resolver { signals: &signals, by_vss: &by_vss, findings: &mut findings };
     let checks = agreements.checks(checks);
     let regimes = agreements.regimes(regimes);
+    let mut described = messages::of_signals(&buses, &signals);
+    messages::apply(&entries, &buses, &mut described, &lines, &mut findings);
     let (mut problems, mut diagnostics): (Vec<Diagnostic>, Vec<Diagnostic>) =
         findings.finish().into_iter().partition(|finding| finding.severity == Severity::Error);
     if !problems.is_empty() {
@@ -55,7 +59,7 @@ pub(super) fn resolve(
         return Err(CatalogError { problems });
     }
     diagnostics.extend(dbc_diagnostics);
-    Ok(Catalog { buses, signals, checks, regimes, diagnostics, digest, by_vss })
+    Ok(Catalog { buses, signals, messages: described, checks, regimes, diagnostics, digest, by_vss })
 }
 
 /// The DBC files as they are loaded: each is read once, however many buses use it.
@@ -448,8 +452,4 @@ fn fits(signal: &Signal, value: i64) -> bool {
     let as_signed =
         signal.layout.kind() == RawKind::Signed && signal.layout.sign_extend(value as u64 & mask) == value;
     as_unsigned || as_signed
-}
-
-pub(super) fn did_you_mean<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> String {
-    nearest(name, known).map(|near| format!("; did you mean {near}?")).unwrap_or_default()
 }

@@ -67,8 +67,15 @@ impl<'d, 'r> Compiler<'d, 'r> {
             intel: intel as u16,
             bytes_needed: needed as u8,
             longest: longest as u8,
+            usual_len: self.usual_len(),
         });
         self.decoder.groups.len() as u32 - 1
+    }
+
+    /// Of the identifier's message, as the first of the DBC files says.
+    fn usual_len(&self) -> u8 {
+        let len = self.wanted.first().map(|request| request.message.len);
+        len.and_then(|len| u8::try_from(len).ok()).unwrap_or(Group::NO_USUAL_LEN)
     }
 
     fn switch_once(&mut self, message: &'r Message, place: usize) -> Switch {

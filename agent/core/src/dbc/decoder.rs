@@ -26,6 +26,42 @@ pub enum Disposition {
     Malformed,
 }
 
+/// What an identifier leads to.
+#[derive(Clone, Copy, Debug)]
+pub enum Found<'d> {
+    /// A message of which the catalog wants at least one signal.
+    Message(MessageRef<'d>),
+    /// See [`Disposition::Filtered`].
+    Filtered,
+    /// See [`Disposition::Unknown`].
+    Unknown,
+    /// A remote frame or an error frame.
+    Malformed,
+}
+
+/// A message of one decoder of which the catalog wants at least one signal.
+#[derive(Clone, Copy, Debug)]
+pub struct MessageRef<'d> {
+    group: &'d Group,
+    number: u32,
+}
+
+impl MessageRef<'_> {
+    /// A small number of its own, for tables.
+    #[inline]
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.number as usize
+    }
+
+    /// Whether a frame of the message is as long as the DBC file says, and there is nothing else to look at.
+    #[inline]
+    #[must_use]
+    pub fn is_ordinary(self, frame: &CanFrame) -> bool {
+        frame.len() == usize::from(self.group.usual_len)
+    }
+}
+
 /// One signal that a decoder shall deliver.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
@@ -82,20 +118,28 @@ impl Decoder {
         decoder
     }
 
-    /// Delivers the catalog signals of a frame: those that are always present first, then those that each switch
-    /// selects. Allocates nothing.
+    /// Finds what a frame leads to. Allocates nothing.
     #[inline]
-    pub fn dispatch<S: SampleSink>(&self, frame: &CanFrame, sink: &mut S) -> Disposition {
+    #[must_use]
+    pub fn find(&self, frame: &CanFrame) -> Found<'_> {
         if matches!(frame.kind, FrameKind::Remote | FrameKind::Error) {
-            return Disposition::Malformed;
+            return Found::Malformed;
         }
         let Some(bus) = self.buses.get(usize::from(frame.bus.0)) else {
-            return Disposition::Unknown;
+            return Found::Unknown;
         };
         let slot = bus.get(frame.id);
-        let Some(group) = self.groups.get(slot.0 as usize) else {
-            return if slot == Slot::FILTERED { Disposition::Filtered } else { Disposition::Unknown };
-        };
+        if let Some(group) = self.groups.get(slot.0 as usize) {
+            return Found::Message(MessageRef { group, number: slot.0 });
+        }
+        if slot == Slot::FILTERED { Found::Filtered } else { Found::Unknown }
+    }
+
+    /// Delivers the catalog signals of a frame that was found: those that are always present first, then those that
+    /// each switch selects. Allocates nothing.
+    #[inline]
+    pub fn deliver<S: SampleSink>(&self, message: MessageRef, frame: &CanFrame, sink: &mut S) -> Disposition {
+        let Some(group) = self.groups.get(message.index()) else { return Disposition::Unknown };
         if group.switches.is_empty() {
             if frame.len() < usize::from(group.bytes_needed) {
                 return Disposition::Malformed;
@@ -103,6 +147,39 @@ impl Decoder {
             return Disposition::Decoded(self.run(group, frame.buffer(), sink));
         }
         self.dispatch_multiplexed(group, frame, sink)
+    }
+
+    /// Finds what a frame leads to and delivers its catalog signals.
+    #[inline]
+    pub fn dispatch<S: SampleSink>(&self, frame: &CanFrame, sink: &mut S) -> Disposition {
+        match self.find(frame) {
+            Found::Message(message) => self.deliver(message, frame, sink),
+            Found::Filtered => Disposition::Filtered,
+            Found::Unknown => Disposition::Unknown,
+            Found::Malformed => Disposition::Malformed,
+        }
+    }
+
+    /// The number of an identifier's message, if any signal of it is wanted.
+    #[must_use]
+    pub fn message(&self, bus: BusId, id: CanId) -> Option<usize> {
+        let slot = self.buses.get(usize::from(bus.0))?.get(id);
+        self.groups.get(slot.0 as usize).map(|_| slot.0 as usize)
+    }
+
+    /// One more than the highest [`MessageRef::index`].
+    #[must_use]
+    pub const fn message_bound(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Makes no frame of this message an ordinary one, whatever its length.
+    pub(crate) fn look_closer(&mut self, bus: BusId, id: CanId) {
+        if let Some(message) = self.message(bus, id)
+            && let Some(group) = self.groups.get_mut(message)
+        {
+            group.usual_len = Group::NO_USUAL_LEN;
+        }
     }
 
     fn dispatch_multiplexed<S: SampleSink>(
@@ -160,8 +237,9 @@ impl Decoder {
             .filter_map(|case| self.groups.get(case.group as usize))
     }
 
-    /// Delivers the signals of one group; the payload is long enough.
-    #[inline]
+    /// Delivers the signals of one group; the payload is long enough. Inlined into the way of most frames; a call would
+    /// save and restore more registers than it is worth.
+    #[inline(always)]
     fn run<S: SampleSink>(&self, group: &Group, buffer: &Buffer, sink: &mut S) -> u16 {
         let ops = self.ops.get(group.ops.range()).unwrap_or_default();
         if group.bytes_needed <= 8 {
@@ -170,15 +248,15 @@ impl Decoder {
             let word = u64::from_le_bytes([b0, b1, b2, b3, b4, b5, b6, b7]);
             let (intel, motorola) = ops.split_at_checked(usize::from(group.intel)).unwrap_or_default();
             for op in intel {
-                self.deliver(op, word, sink);
+                self.sample(op, word, sink);
             }
             let word = word.swap_bytes();
             for op in motorola {
-                self.deliver(op, word, sink);
+                self.sample(op, word, sink);
             }
         } else {
             for op in ops {
-                self.deliver(op, op.place.load(buffer), sink);
+                self.sample(op, op.place.load(buffer), sink);
             }
         }
         let general = self.general.get(group.general.range()).unwrap_or_default();
@@ -189,7 +267,7 @@ impl Decoder {
     }
 
     #[inline(always)]
-    fn deliver<S: SampleSink>(&self, op: &Op, word: u64, sink: &mut S) {
+    fn sample<S: SampleSink>(&self, op: &Op, word: u64, sink: &mut S) {
         match op.value(word) {
             Some(value) => sink.value(op.signal, value),
             None => sink.absent(op.signal, self.why_absent(op, word)),
@@ -247,6 +325,13 @@ pub(super) struct Group {
     pub(super) bytes_needed: u8,
     /// Of all that the switches may select, too.
     pub(super) longest: u8,
+    /// The length of the message by the DBC file.
+    pub(super) usual_len: u8,
+}
+
+impl Group {
+    /// No frame is so long.
+    pub(super) const NO_USUAL_LEN: u8 = u8::MAX;
 }
 
 /// A signal whose value selects groups.

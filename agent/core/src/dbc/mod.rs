@@ -18,7 +18,7 @@ mod raw;
 mod scan;
 
 pub use codec::{DecodeError, EncodeError, SignalValue};
-pub use decoder::{Decoder, Disposition, Request};
+pub use decoder::{Decoder, Disposition, Found, MessageRef, Request};
 pub use diagnostic::{Diagnostic, MAX_DIAGNOSTICS, Severity};
 pub use layout::{Buffer, ByteOrder, Layout, RawKind};
 pub use parse::MAX_FILE_LEN;
@@ -27,6 +27,7 @@ pub use raw::{RawMessage, RawSignal, raw_messages};
 pub(crate) use diagnostic::Findings;
 
 use crate::frame::CanId;
+use std::time::Duration;
 
 /// What one DBC file says.
 #[derive(Clone, Debug, Default)]
@@ -69,6 +70,8 @@ pub struct Message {
     pub len: usize,
     /// The node that sends it.
     pub sender: Option<String>,
+    /// The time between two of them, where the file gives one (`BA_ "GenMsgCycleTime"`).
+    pub cycle: Option<Duration>,
     /// Its signals in the order of the file.
     pub signals: Vec<Signal>,
     /// Its comment (`CM_ BO_`).

@@ -10,6 +10,7 @@ use can_dbc::{
 };
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::time::Duration;
 
 /// The longest file that is read, in bytes. The largest public one has 2 MB; what is made of a file takes at most
 /// about eight times its length.
@@ -130,6 +131,7 @@ impl Reader {
             name,
             len: usize::try_from(parsed.size).unwrap_or(usize::MAX),
             sender: parsed.transmitter,
+            cycle: None,
             signals: Vec::new(),
             comment: None,
             line: statement.line,
@@ -263,7 +265,7 @@ impl Reader {
         }
     }
 
-    /// Of the attributes only the long names matter here: short ones are cut at 32 characters.
+    /// Of the attributes only the long names, because short ones are cut at 32 characters, and cycles matter here.
     fn attribute(&mut self, statement: &Statement<'_>) -> Result<(), String> {
         let Some((name, rest)) = statement.rest.strip_prefix('"').and_then(|rest| rest.split_once('"'))
         else {
@@ -272,6 +274,7 @@ impl Reader {
         let kind = match name {
             "SystemSignalLongSymbol" => "SG_",
             "SystemMessageLongSymbol" => "BO_",
+            "GenMsgCycleTime" => return self.cycle(rest),
             _ => return Ok(()),
         };
         let (id, rest) =
@@ -288,6 +291,21 @@ impl Reader {
             let AttributeValue::String(long) = parsed.value else { return Err("it must be a string".into()) };
             let places = self.by_id.get(&id).ok_or_else(|| no_message(id))?;
             self.long_names.extend(places.iter().map(|message| (*message, None, long.clone())));
+        }
+        Ok(())
+    }
+
+    /// ` BO_ 256 100`: milliseconds, where 0 is how files say that a message has no cycle.
+    fn cycle(&mut self, rest: &str) -> Result<(), String> {
+        let after = rest.trim_start().strip_prefix("BO_").and_then(split_id);
+        let (id, rest) = after.ok_or("an identifier must follow")?;
+        let number = rest.trim().trim_end_matches(';').trim_end();
+        let ms: f64 = number.parse().map_err(|_| "a number of milliseconds must follow")?;
+        let cycle = Duration::try_from_secs_f64(ms / 1_000.0).ok().filter(|cycle| !cycle.is_zero());
+        for place in self.by_id.get(&id).ok_or_else(|| no_message(id))? {
+            if let Some(message) = self.messages.get_mut(*place) {
+                message.cycle = cycle;
+            }
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ mod latest;
 mod mind;
 mod scorer;
 mod summary;
+mod trust;
 mod view;
 
 pub use isolation::{FIRST_REST, ISOLATE_AFTER, Isolation, LONGEST_REST};
@@ -16,9 +17,10 @@ pub use latest::Latest;
 pub use mind::{LoadError, LoadedModel};
 pub use view::{BusOutline, ModelOutline, ModelView, Outline, SignalOutline, SubjectView, View};
 
+use crate::bus::{LinkNews, Monitor};
 use crate::catalog::Catalog;
-use crate::clock::ClockAnchor;
-use crate::dbc::{Decoder, Disposition};
+use crate::clock::{ClockAnchor, stamp};
+use crate::dbc::{Decoder, Disposition, Found, MessageRef};
 use crate::feature::Extractor;
 use crate::frame::CanFrame;
 use crate::snapshot::{Packer, Recorder, SnapshotConfig, SnapshotRequest, Triggered};
@@ -31,6 +33,7 @@ use summary::SummaryBuilder;
 use telltale_wire::record::{Counts, ModelRef, Record, VerdictCode};
 use telltale_wire::snapshot::SnapshotCause;
 use telltale_wire::time::{MonoTime, Stamp};
+use trust::Trusted;
 
 /// Settings of the loop.
 #[derive(Clone, Debug)]
@@ -39,11 +42,17 @@ pub struct PipelineConfig {
     pub summary_period: Duration,
     /// What is kept and sent around a moment.
     pub snapshot: SnapshotConfig,
+    /// How much time lies between two statistics of a bus.
+    pub bus_period: Duration,
 }
 
 impl Default for PipelineConfig {
     fn default() -> Self {
-        PipelineConfig { summary_period: Duration::from_secs(60), snapshot: SnapshotConfig::default() }
+        PipelineConfig {
+            summary_period: Duration::from_secs(60),
+            bus_period: Duration::from_secs(300),
+            snapshot: SnapshotConfig::default(),
+        }
     }
 }
 
@@ -53,7 +62,7 @@ pub struct Pipeline {
     decoder: Decoder,
     watchers: Vec<Watcher>,
     totals: Counts,
-    bus_frames: Vec<u64>,
+    monitor: Monitor,
     /// The latest samples of the signals that no model uses.
     rest: Vec<Latest>,
     summary: SummaryBuilder,
@@ -88,12 +97,13 @@ impl Pipeline {
             })
             .collect::<Result<Vec<Watcher>, LoadError>>()?;
         let outline = Outline::new(catalog, watchers.iter().map(|w| w.mind.outline()).collect());
+        let decoder = catalog.decoder();
         Ok(Pipeline {
             outline: Arc::new(outline),
-            decoder: catalog.decoder(),
+            monitor: Monitor::new(catalog, &decoder, config.bus_period),
+            decoder,
             watchers,
             totals: Counts::default(),
-            bus_frames: vec![0; catalog.buses.len()],
             rest: vec![Latest::NONE; catalog.signals.len()],
             summary: SummaryBuilder::new(config.summary_period),
             recorder: Recorder::new(Packer::new(catalog), config.snapshot)
@@ -111,6 +121,7 @@ impl Pipeline {
     /// Tells the loop how its clock relates to the wall clock; it may learn it late, and again after a step.
     pub fn set_anchor(&mut self, anchor: Option<ClockAnchor>) {
         self.anchor = anchor;
+        self.monitor.set_anchor(anchor);
     }
 
     /// A moment as records state it.
@@ -128,35 +139,51 @@ impl Pipeline {
         self.turn(frame.at);
         self.summary.saw_frame(frame.at);
         self.totals.frames += 1;
-        if let Some(frames) = self.bus_frames.get_mut(usize::from(frame.bus.0)) {
-            *frames += 1;
-        }
-        let (at, rest) = (frame.at, self.rest.as_mut_slice());
-        let disposition = match self.watchers.as_mut_slice() {
-            // The usual vehicle has one model: its windows are the decoder's sink.
-            [only] => {
-                only.extractor.take(at, |next| self.decoder.dispatch(frame, &mut Noting { rest, at, next }))
+        let disposition = match self.decoder.find(frame) {
+            Found::Message(message) => match self.monitor.saw_message(message, frame, &mut self.records) {
+                true => {
+                    let (watchers, rest) = (&mut self.watchers, &mut self.rest);
+                    let disposition = deliver::<true>(&self.decoder, watchers, rest, message, frame);
+                    if matches!(disposition, Disposition::Decoded(_)) {
+                        self.recorder.keep(frame);
+                    }
+                    disposition
+                }
+                false => deliver_torn(&self.decoder, &mut self.watchers, &mut self.rest, message, frame),
+            },
+            Found::Filtered => {
+                self.monitor.saw(frame, &mut self.records);
+                Disposition::Filtered
             }
-            watchers => {
-                let next = &mut Fan { at, watchers };
-                self.decoder.dispatch(frame, &mut Noting { rest, at, next })
+            Found::Unknown => {
+                self.monitor.saw_unknown(frame, &mut self.records);
+                Disposition::Unknown
             }
+            Found::Malformed => Disposition::Malformed,
         };
         match disposition {
             Disposition::Decoded(samples) => {
-                self.recorder.keep(frame);
                 self.totals.decoded += 1;
                 self.totals.samples += u64::from(samples);
             }
             Disposition::Filtered => self.totals.filtered += 1,
             Disposition::Unknown => self.totals.unknown += 1,
-            Disposition::Malformed => self.totals.malformed += 1,
+            Disposition::Malformed => {
+                self.totals.malformed += 1;
+                self.monitor.was_malformed(frame, &mut self.records);
+            }
         }
+    }
+
+    /// Takes what the kernel told of a bus's interface.
+    pub fn handle_link(&mut self, news: &LinkNews) {
+        self.monitor.handle_link(news, &mut self.records);
     }
 
     /// Turns time to `now`. Calling it often, twice or not at all between two frames changes no verdict.
     pub fn handle_timeout(&mut self, now: MonoTime) {
         self.turn(now);
+        self.monitor.handle_timeout(now, &mut self.records);
         if self.summary.is_due(now) {
             self.close_summary();
         }
@@ -166,7 +193,8 @@ impl Pipeline {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<MonoTime> {
         let windows = self.watchers.iter().filter_map(|w| w.extractor.next_deadline());
-        windows.chain(self.summary.due()).chain(self.recorder.next_deadline()).min()
+        let ours = [self.summary.due(), self.monitor.poll_timeout(), self.recorder.next_deadline()];
+        windows.chain(ours.into_iter().flatten()).min()
     }
 
     /// Counts frames that were lost before they came here.
@@ -174,11 +202,12 @@ impl Pipeline {
         self.totals.lost += frames;
     }
 
-    /// The end of the input: closes the summary under way. A window that is not full stays without a verdict.
-    /// A snapshot under way is told with what there is.
+    /// The end of the input: closes the summary under way, and the accounts of the buses. A window that is not full
+    /// stays without a verdict. A snapshot under way is told with what there is.
     pub fn finish(&mut self) {
         let end = self.summary.latest();
         self.close_summary();
+        self.monitor.finish(end, &mut self.records);
         self.recorder.finish(end, self.anchor, &mut self.records);
     }
 
@@ -202,7 +231,7 @@ impl Pipeline {
         self.anchor = before.anchor;
         self.recorder.inherit(&mut before.recorder, self.outline.catalog == before.outline.catalog);
         if self.outline.buses == before.outline.buses {
-            std::mem::swap(&mut self.bus_frames, &mut before.bus_frames);
+            self.monitor.inherit(&mut before.monitor, self.outline.catalog == before.outline.catalog);
         }
         if self.outline.catalog != before.outline.catalog {
             return;
@@ -228,7 +257,9 @@ impl Pipeline {
         view.at = self.stamp(now);
         view.totals = self.totals;
         view.bus_frames.clear();
-        view.bus_frames.extend_from_slice(&self.bus_frames);
+        view.bus_frames.extend(self.monitor.frames());
+        view.bus_states.clear();
+        view.bus_states.extend(self.monitor.states());
         latest::collect(&self.rest, &self.watchers, &mut view.signals);
         view.models.resize_with(self.watchers.len(), ModelView::default);
         for (watcher, model) in self.watchers.iter().zip(&mut view.models) {
@@ -278,9 +309,39 @@ impl Pipeline {
     }
 }
 
-/// A moment as records state it: with the wall time if an anchor is known.
-pub(crate) fn stamp(at: MonoTime, anchor: Option<ClockAnchor>) -> Stamp {
-    Stamp { mono: at, wall: anchor.map(|a| a.wall_at(at)) }
+/// Hands a frame's samples to the windows. They are values if the frame is `WHOLE`, else all absent.
+#[inline(always)]
+fn deliver<const WHOLE: bool>(
+    decoder: &Decoder,
+    watchers: &mut [Watcher],
+    rest: &mut [Latest],
+    message: MessageRef<'_>,
+    frame: &CanFrame,
+) -> Disposition {
+    let at = frame.at;
+    match watchers {
+        // The usual vehicle has one model: its windows are the decoder's sink.
+        [only] => only.extractor.take(at, |next| {
+            let sink = Noting { rest, at, next };
+            decoder.deliver(message, frame, &mut Trusted::<_, WHOLE>(sink))
+        }),
+        watchers => {
+            let next = &mut Fan { at, watchers };
+            let sink = Noting { rest, at, next };
+            decoder.deliver(message, frame, &mut Trusted::<_, WHOLE>(sink))
+        }
+    }
+}
+
+#[inline(never)]
+fn deliver_torn(
+    decoder: &Decoder,
+    watchers: &mut [Watcher],
+    rest: &mut [Latest],
+    message: MessageRef<'_>,
+    frame: &CanFrame,
+) -> Disposition {
+    deliver::<false>(decoder, watchers, rest, message, frame)
 }
 
 #[cfg(test)]

@@ -49,17 +49,24 @@ impl Model for LowIsOdd {
     }
 }
 
-fn catalog() -> Catalog {
+fn catalog(lines: &str) -> Catalog {
     let dbc = "VERSION \"\"\nBS_:\nBU_: BMS\nBO_ 256 Cells: 8 BMS\n \
         SG_ C1 : 0|16@1+ (0.001,0) [0|5] \"V\" XXX\n SG_ C2 : 16|16@1+ (0.001,0) [0|5] \"V\" XXX\n \
         SG_ C3 : 32|16@1+ (0.001,0) [0|5] \"V\" XXX\n SG_ C4 : 48|16@1+ (0.001,0) [0|5] \"V\" XXX\n";
     let text = "schema = 1\n[[bus]]\nname = \"bms\"\ndbc = [\"bms.dbc\"]\n[[signal]]\nvss = \"Pack.Cell{n}\"\n\
         n = \"1..4\"\nsignal = \"C{n}\"\nmin = 1.0\nmax = 5.0\nsentinels = [65535]\nlow = 2.5\nstale_ms = 2000\n";
+    let text = &format!("{text}{lines}");
     Catalog::parse(text, "c.toml", &mut |_| Ok(dbc.as_bytes().to_vec())).unwrap()
 }
 
 fn pipeline(failing: bool) -> Pipeline {
-    Pipeline::new(&catalog(), vec![loaded("m", LowIsOdd { failing })], PipelineConfig::default()).unwrap()
+    pipeline_of("", failing)
+}
+
+/// With these lines added to the catalog.
+fn pipeline_of(lines: &str, failing: bool) -> Pipeline {
+    let models = vec![loaded("m", LowIsOdd { failing })];
+    Pipeline::new(&catalog(lines), models, PipelineConfig::default()).unwrap()
 }
 
 /// A model with the digest of this name.
@@ -139,6 +146,35 @@ fn an_absent_cell_keeps_its_reason_and_the_others_their_verdict() {
 }
 
 #[test]
+fn a_frame_whose_checksum_does_not_fit_is_a_sensor_fault_and_never_a_value() {
+    let entry = "\n[[message]]\nmessage = \"Cells\"\nchecksum = { algorithm = \"sum\", at = \"56|8@1\" }\n";
+    let mut pipeline = pipeline_of(entry, false);
+    // The sum of the first seven bytes stands in the eighth: 3,700 is 0x0E74, so that the fourth cell has 0x__74.
+    let low = [0x74_u8, 0x0E, 0x74, 0x0E, 0x74, 0x0E, 0x74];
+    let sum = low.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte));
+    let whole = [3_700, 3_700, 3_700, u16::from_le_bytes([0x74, sum])];
+    run(&mut pipeline, 0..4, whole);
+    let n = *pipeline.totals();
+    assert_eq!((n.decoded, n.samples), (4, 16));
+    let mut view = View::with_room(pipeline.outline());
+    pipeline.look(MonoTime(3 * S), &mut view);
+    assert_eq!(view.signals[0].value, Ok(f64::from(3.7_f32)));
+
+    let torn = [2_400, 3_700, 3_700, whole[3]];
+    let events = run(&mut pipeline, 4..30, torn);
+    pipeline.look(MonoTime(29 * S), &mut view);
+    assert!(view.signals.iter().all(|signal| signal.value == Err(NoData::SensorFault)), "{:?}", view.signals);
+    assert_eq!(pipeline.totals().decoded, 30, "they came, without values");
+    assert!(
+        events
+            .iter()
+            .all(|event| event.verdict == VerdictCode::Indeterminate(IndeterminateReason::SensorFault)),
+        "{events:?}"
+    );
+    assert!(!events.is_empty());
+}
+
+#[test]
 fn limits_speak_beside_the_model_and_for_it_when_it_fails() {
     let mut pipeline = pipeline(true);
     let events = run(&mut pipeline, 0..12, [3_700, 2_400, 3_700, 3_700]);
@@ -202,7 +238,7 @@ fn seen(pipeline: &Pipeline, now: u64, cell: usize) -> (Result<f64, NoData>, Opt
 
 #[test]
 fn whoever_looks_on_sees_the_latest_samples_with_a_model_and_without_one() {
-    let unwatched = Pipeline::new(&catalog(), Vec::new(), PipelineConfig::default()).unwrap();
+    let unwatched = Pipeline::new(&catalog(""), Vec::new(), PipelineConfig::default()).unwrap();
     for mut pipeline in [pipeline(false), unwatched] {
         assert_eq!(seen(&pipeline, 0, 0), (Err(NoData::NotReceived), None));
         run(&mut pipeline, 1..3, [2_000, 3_000, 65_535, 6_000]);
@@ -277,7 +313,7 @@ fn changes(pipeline: &mut Pipeline, seconds: std::ops::Range<u64>) -> Vec<String
 fn a_model_that_keeps_failing_is_switched_off_alone_told_once_and_tried_again() {
     let moody = Moody::default();
     let models = vec![loaded("moody", moody.clone()), loaded("m", LowIsOdd { failing: false })];
-    let mut pipeline = Pipeline::new(&catalog(), models, PipelineConfig::default()).unwrap();
+    let mut pipeline = Pipeline::new(&catalog(""), models, PipelineConfig::default()).unwrap();
     assert!(changes(&mut pipeline, 0..20).is_empty());
 
     moody.mood.store(FAILS, Ordering::Relaxed);
@@ -306,7 +342,7 @@ fn a_model_that_keeps_failing_is_switched_off_alone_told_once_and_tried_again() 
 fn slow_runs_count_but_their_scores_stand_until_the_model_is_off() {
     let moody = Moody::default();
     let mut pipeline =
-        Pipeline::new(&catalog(), vec![loaded("moody", moody.clone())], PipelineConfig::default()).unwrap();
+        Pipeline::new(&catalog(""), vec![loaded("moody", moody.clone())], PipelineConfig::default()).unwrap();
     moody.mood.store(SLOW, Ordering::Relaxed);
     let mut view = View::with_room(pipeline.outline());
     assert!(changes(&mut pipeline, 0..6).is_empty());
@@ -319,7 +355,7 @@ fn slow_runs_count_but_their_scores_stand_until_the_model_is_off() {
 fn a_calibration_that_gives_no_number_is_a_failure_of_the_model() {
     let mut odd = loaded("m", LowIsOdd { failing: false });
     odd.manifest.calibration.slope = f32::NAN;
-    let mut pipeline = Pipeline::new(&catalog(), vec![odd], PipelineConfig::default()).unwrap();
+    let mut pipeline = Pipeline::new(&catalog(""), vec![odd], PipelineConfig::default()).unwrap();
     let told = changes(&mut pipeline, 0..20);
     assert!(told.len() == 1 && told[0].starts_with("isolated NotFinite 3 600"), "{told:?}");
     let n = pipeline.totals();
@@ -329,14 +365,14 @@ fn a_calibration_that_gives_no_number_is_a_failure_of_the_model() {
 #[test]
 fn a_successor_goes_on_counting_and_keeps_the_models_that_stay() {
     let mut before = Pipeline::new(
-        &catalog(),
+        &catalog(""),
         vec![loaded("stays", Moody::default()), loaded("goes", Moody::default())],
         PipelineConfig::default(),
     )
     .unwrap();
     run(&mut before, 0..20, [3_700; CELLS]);
     let mut after = Pipeline::new(
-        &catalog(),
+        &catalog(""),
         vec![loaded("comes", Moody::default()), loaded("stays", Moody::default())],
         PipelineConfig::default(),
     )
@@ -344,7 +380,7 @@ fn a_successor_goes_on_counting_and_keeps_the_models_that_stay() {
     before.finish();
     let closed = std::iter::from_fn(|| before.poll_record()).count();
     after.inherit(&mut before);
-    assert_eq!((closed, after.totals().frames), (1, 20));
+    assert_eq!((closed, after.totals().frames), (2, 20), "a summary, and the statistics of the bus");
     let mut view = View::with_room(after.outline());
     after.look(MonoTime(20 * S), &mut view);
     assert_eq!(view.bus_frames[0], 20);

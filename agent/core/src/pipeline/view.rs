@@ -5,6 +5,7 @@ use super::{Isolation, Latest};
 use crate::catalog::Catalog;
 use std::sync::Arc;
 use std::time::Duration;
+use telltale_wire::bus::BusState;
 use telltale_wire::digest::Digest;
 use telltale_wire::record::{Counts, IndeterminateReason, ModelRef, VerdictCode};
 use telltale_wire::time::{MonoTime, Stamp};
@@ -84,8 +85,10 @@ pub struct View {
     pub at: Stamp,
     /// Everything counted since the start.
     pub totals: Counts,
-    /// Frames since the start, by bus.
+    /// Frames since the start, by bus, error frames aside.
     pub bus_frames: Vec<u64>,
+    /// What state each bus is in.
+    pub bus_states: Vec<BusState>,
     /// The latest sample of each signal.
     pub signals: Vec<Latest>,
     /// The models.
@@ -124,6 +127,7 @@ impl View {
             at: Stamp { mono: MonoTime(0), wall: None },
             totals: Counts::default(),
             bus_frames: Vec::with_capacity(outline.buses.len()),
+            bus_states: Vec::with_capacity(outline.buses.len()),
             signals: Vec::with_capacity(outline.signals.len()),
             models: outline.models.iter().map(model).collect(),
             outline: Arc::clone(outline),
