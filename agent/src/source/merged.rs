@@ -20,6 +20,8 @@ const JITTER: Duration = Duration::from_millis(1);
 pub struct MergedSource {
     sources: Vec<Box<dyn Source + Send>>,
     batches: Vec<Vec<CanFrame>>,
+    /// How many of each batch have been merged.
+    taken: Vec<usize>,
     latest: MonoTime,
     clock_steps: u64,
 }
@@ -29,7 +31,24 @@ impl MergedSource {
     #[must_use]
     pub fn new(sources: Vec<Box<dyn Source + Send>>) -> MergedSource {
         let batches = sources.iter().map(|_| Vec::with_capacity(MIN_BATCH)).collect();
-        MergedSource { sources, batches, latest: MonoTime(0), clock_steps: 0 }
+        let taken = vec![0; sources.len()];
+        MergedSource { sources, batches, taken, latest: MonoTime(0), clock_steps: 0 }
+    }
+
+    /// Takes the earliest of all batches' next frames, again and again. Each batch is in order by itself.
+    fn merge(&mut self, frames: &mut Vec<CanFrame>) {
+        self.taken.fill(0);
+        loop {
+            let heads = self.batches.iter().zip(&self.taken).enumerate();
+            let earliest = heads.filter_map(|(n, (batch, taken))| Some((batch.get(*taken)?, n)));
+            let Some((frame, source)) = earliest.min_by_key(|(frame, _)| frame.at) else { return };
+            let mut frame = *frame;
+            self.taken[source] += 1;
+            self.clock_steps += u64::from(self.latest.since(frame.at) >= JITTER);
+            self.latest = self.latest.max(frame.at);
+            frame.at = self.latest;
+            frames.push(frame);
+        }
     }
 
     /// Asks every source once; whether all have ended.
@@ -57,17 +76,10 @@ impl Source for MergedSource {
             if self.ask(wait.min(TURN))? {
                 return Ok(SourceEvent::End);
             }
-            self.batches.iter_mut().for_each(|batch| frames.append(batch));
-            if frames.is_empty() {
-                continue;
+            self.merge(frames);
+            if !frames.is_empty() {
+                return Ok(SourceEvent::Frames(frames.len()));
             }
-            frames.sort_by_key(|frame| frame.at);
-            for frame in frames.iter_mut() {
-                self.clock_steps += u64::from(self.latest.since(frame.at) >= JITTER);
-                self.latest = self.latest.max(frame.at);
-                frame.at = self.latest;
-            }
-            return Ok(SourceEvent::Frames(frames.len()));
         }
         Ok(SourceEvent::Idle)
     }
