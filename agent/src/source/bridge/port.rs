@@ -137,6 +137,34 @@ mod tests {
     }
 
     #[test]
+    fn a_terminal_carries_every_byte_as_it_is_both_ways() {
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+        let far = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&far).unwrap();
+        unlockpt(&far).unwrap();
+        let path = ptsname(&far, Vec::new()).unwrap().into_string().unwrap();
+        let port = Port::open(&Place::Serial(path.into()), 2_000_000).unwrap();
+        // Among them what a terminal would take for an interrupt, a line's end, a stop or an echo.
+        let every: Vec<u8> = (0..=255).collect();
+        rustix::io::write(&far, &every).unwrap();
+        let mut read: Vec<u8> = Vec::new();
+        let mut chunk = [0; 300];
+        while read.len() < every.len() {
+            port.wait(false, Duration::from_secs(5)).unwrap();
+            let more = port.read(&mut chunk).unwrap();
+            assert!(more > 0, "{} bytes came", read.len());
+            read.extend(&chunk[..more]);
+        }
+        assert_eq!(read, every);
+        assert_eq!(port.read(&mut chunk).unwrap(), 0, "nothing there is no end");
+        assert_eq!(port.write(&every).unwrap(), every.len());
+        let len = rustix::io::read(&far, &mut chunk).unwrap();
+        assert_eq!(chunk[..len], every[..len]);
+        drop(far);
+        assert!(port.read(&mut chunk).is_err(), "the other end is gone");
+    }
+
+    #[test]
     fn a_file_that_is_no_serial_port_is_refused() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let error = Port::open(&Place::Serial(file.path().into()), 115_200).err().unwrap();
