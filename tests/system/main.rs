@@ -16,6 +16,7 @@ mod operation;
 mod page;
 mod parity;
 mod rig;
+mod snapshot;
 mod sync;
 // The machine's launcher stands by itself and is shared with `cargo xtask uml`.
 #[path = "../../cross/xtask/src/uml.rs"]
