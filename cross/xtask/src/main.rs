@@ -12,6 +12,7 @@ mod cross_build;
 mod demo;
 mod firmware;
 mod needs;
+mod package;
 mod shell;
 mod suite;
 mod tidy;
@@ -64,6 +65,17 @@ enum Task {
         /// Optimise and strip, as a vehicle carries it
         #[arg(long)]
         release: bool,
+    },
+    /// Pack the vehicle's binary as a Debian package: sandboxed service, configuration, the model that ships
+    ///
+    /// Without Debian's tools, and the same bytes from the same binary. dpkg-deb and systemd-analyze check it where they are.
+    Package {
+        /// The target triple
+        #[arg(long, default_value = cross_build::VEHICLE)]
+        target: String,
+        /// Pack this binary instead of building one
+        #[arg(long)]
+        binary: Option<std::path::PathBuf>,
     },
     /// Build the microcontroller's firmware of the CAN bridge and print what it takes of flash and RAM
     Firmware,
@@ -161,6 +173,7 @@ fn main() -> ExitCode {
         Task::Bench { bench: Bench::Decode { max, json } } => bench::decode(max, json),
         Task::Bench { bench: Bench::Snapshot } => bench::snapshot::run(),
         Task::Firmware => firmware::run(),
+        Task::Package { target, binary } => package::run(&target, binary),
         Task::Bench { bench: Bench::Bridge { json } } => bench::bridge::run(json),
         Task::Bench { bench: Bench::Vehicle { binary, json } } => bench::vehicle::run(binary, json),
         Task::Demo { headless, seconds, vehicles, speed } => {

@@ -22,6 +22,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "telltale-agent",
         &["telltale-core", "telltale-infer", "telltale-sil", "telltale-wire", "telltale-workbench"],
     ),
+    ("telltale-package", &[]),
     ("telltale-vm-init", &[]),
     ("telltale-xtask", &[]),
     (
