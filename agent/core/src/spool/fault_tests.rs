@@ -82,6 +82,27 @@ fn damage_while_running_is_accounted_for_once() {
 }
 
 #[test]
+fn the_cursor_has_a_whole_slot_before_anything_is_stored() {
+    let disk = Disk::new(1);
+    let mut spool = open(&disk, 1).0;
+    assert!(cursor::Cursor::read(&disk.bytes(cursor::NAME)).is_some());
+    // The next write of it is torn by a cut: a number that was refused must still show as missing.
+    disk.set_faults(Faults { fail_one_in: 1, ..Faults::default() });
+    spool.append_raw(NOW, Lane::Status, &raw(9)).unwrap_err();
+    disk.set_faults(Faults::default());
+    spool.broken_until = None;
+    spool.append_raw(NOW, Lane::Status, &raw(9)).unwrap();
+    spool.sync_lane(NOW, Lane::Status);
+    drop(spool);
+    disk.flip(cursor::NAME, 0);
+    let report = open(&disk, 2).1;
+    assert!(
+        report.losses.iter().any(|l| l.range == Some(ledger::range(boot(1), Lane::Status, 1, 1))),
+        "{report:?}"
+    );
+}
+
+#[test]
 fn the_cap_drops_the_oldest_and_says_which() {
     let disk = Disk::new(1);
     let mut spool = open(&disk, 1).0;

@@ -166,7 +166,8 @@ impl<S: Storage> Opening<S> {
         let bytes = self.storage.read_at(cursor::NAME, 0, cursor::FILE_LEN as usize).unwrap_or_default();
         let cursor = Cursor::read(&bytes);
         let damaged = cursor.is_none() && bytes.iter().any(|byte| *byte != 0);
-        (cursor, bytes.len() as u64 == cursor::FILE_LEN, damaged)
+        let whole = cursor.is_some() && bytes.len() as u64 == cursor::FILE_LEN;
+        (cursor, whole, damaged)
     }
 
     fn read(&mut self, id: SegmentId, len: u64) -> Result<Vec<u8>, StorageError> {

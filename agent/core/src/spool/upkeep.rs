@@ -278,30 +278,34 @@ impl<S: Storage> Spool<S> {
         if self.cursor_dirty_since.is_none() && !self.has_unsettled() {
             return true;
         }
+        let written = self.see_to_cursor_file().and_then(|()| self.write_cursor());
+        self.went_well(written)
+    }
+
+    fn write_cursor(&mut self) -> Result<(), StorageError> {
         let next = Cursor {
             generation: self.cursor_generation + 1,
             lanes: Lane::ALL.map(|lane| self.lane_cursor(lane)),
             losses: self.ledger.entries().to_vec(),
             dropped: self.lanes.iter().flat_map(|log| log.dropped_between().copied()).collect(),
         };
-        let Some(slot) = next.encode() else { return false };
-        let written = self
-            .see_to_cursor_file()
-            .and_then(|()| self.storage.write_at(cursor::NAME, next.offset(), &slot))
-            .and_then(|()| self.storage.sync_data(cursor::NAME));
-        if written.is_ok() {
-            // Only now: after a failure the same slot is written again and the other stays whole.
-            self.cursor_generation = next.generation;
-            self.cursor_dirty_since = None;
-        }
-        self.went_well(written)
+        let too_long = || StorageError::Failed("the cursor outgrew its slot".into());
+        let slot = next.encode().ok_or_else(too_long)?;
+        self.storage.write_at(cursor::NAME, next.offset(), &slot)?;
+        self.storage.sync_data(cursor::NAME)?;
+        // Only now: after a failure the same slot is written again and the other stays whole.
+        self.cursor_generation = next.generation;
+        self.cursor_dirty_since = None;
+        Ok(())
     }
 
+    /// Sees to a cursor file in which one slot is whole, so that a torn write always leaves one: a start that finds
+    /// none does not know what came before the segments that it finds.
     pub(super) fn see_to_cursor_file(&mut self) -> Result<(), StorageError> {
         if !self.cursor_file {
             self.storage.remove(cursor::NAME)?;
             self.storage.create(cursor::NAME, cursor::FILE_LEN)?;
-            self.storage.sync_data(cursor::NAME)?;
+            self.write_cursor()?;
             self.storage.sync_dir()?;
             self.cursor_file = true;
         }
