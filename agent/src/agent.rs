@@ -57,6 +57,9 @@ impl Agent {
         let Agent { prepared, budget } = self;
         let Prepared { config, catalog, pipeline } = &prepared;
         limits::apply(&config.limits);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        // A file that may not grow is an error like any other (setrlimit(2): RLIMIT_FSIZE), not the agent's end.
+        let _refused = runtime.block_on(async { signal(SignalKind::from_raw(libc::SIGXFSZ)) })?;
         let directory = &config.spool.dir;
         // Locked before the boot is counted: an agent that is turned away leaves no trace.
         let files = SpoolDirectory::open(directory)?;
@@ -81,7 +84,6 @@ impl Agent {
                 models,
             }),
         );
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let ties = Ties { path, budget, store: store.handle(), clock, boot };
         let outcome = runtime.block_on(ties.serve(prepared));
         // Without this a task that waits for the network would hold up the end.

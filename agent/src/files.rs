@@ -51,7 +51,9 @@ impl SpoolDirectory {
         std::fs::create_dir_all(path).map_err(unusable)?;
         let directory = File::open(path).map_err(unusable)?;
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path.join("lock"));
-        let lock = lock.map_err(unusable)?;
+        // On a disk that became read-only, what waits there can still be sent.
+        let lock =
+            lock.or_else(|error| File::open(path.join("lock")).map_err(|_| error)).map_err(unusable)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), directory, _lock: lock, open: Vec::new() }),
             Err(TryLockError::WouldBlock) => Err(DirectoryError::InUse { path: path.to_owned() }),
