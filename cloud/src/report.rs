@@ -170,6 +170,8 @@ pub struct VehicleReport {
     pub events_total: u64,
     /// Snapshots, the latest first; at most [`crate::snapshot::MAX_SNAPSHOTS`].
     pub snapshots: Vec<SnapshotLine>,
+    /// Losses that the vehicle told, added up by lane and stage.
+    pub loss_totals: Vec<LossTotal>,
     /// Losses that the vehicle told, the latest first; at most [`MAX_LOSSES`].
     pub losses: Vec<LossLine>,
     /// Numbers that never came; at most [`MAX_GAPS`].
@@ -184,7 +186,7 @@ pub struct VehicleReport {
 
 /// The most verdict events of one report.
 pub const MAX_EVENTS: usize = 500;
-/// The most losses of one report. Only these explain gaps.
+/// The most losses of one report.
 pub const MAX_LOSSES: usize = 500;
 /// The most gaps of one report.
 pub const MAX_GAPS: usize = 500;
@@ -250,7 +252,8 @@ pub struct Series {
 pub struct LossLine {
     /// When it was noticed.
     pub when: When,
-    /// Where: `receive`, `channel`, `spool cap`, `spool corrupt`, `spool write`.
+    /// Where: `receive`, `channel`, `spool cap`, `spool corrupt`, `spool write`, `refused`, `bridge`,
+    /// `budget`.
     pub stage: &'static str,
     /// How many.
     pub count: u64,
@@ -260,6 +263,21 @@ pub struct LossLine {
     pub range: Option<RangeLine>,
     /// In the vehicle's words.
     pub why: String,
+}
+
+/// What was lost of one lane at one stage.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct LossTotal {
+    /// The lane; `null` for frames, and for records whose lane the vehicle does not know.
+    pub lane: Option<&'static str>,
+    /// Where, as in [`LossLine`].
+    pub stage: &'static str,
+    /// `frames` or `records`.
+    pub of: &'static str,
+    /// How often it was told.
+    pub times: u64,
+    /// How many in all.
+    pub count: u64,
 }
 
 /// Numbers of one lane, both ends included.

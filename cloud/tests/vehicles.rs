@@ -232,6 +232,29 @@ async fn a_gap_is_acknowledged_shown_and_explained_by_a_loss() {
     assert_eq!(report["counts"]["unexplained_gaps"], 0);
     assert_eq!(report["gaps"][0]["explained"], true);
     assert_eq!(report["counts"]["lost_records"], 5);
+
+    // Many later losses do not make it forget the one that explains; a lane waits for the budget and says so.
+    let boot = Some(LostRange { boot: BOOT, lane: Lane::Bulk, first: Seq(1), last: Seq(2) });
+    let later = |stage, range| {
+        let (at, why) = (fleet::stamp(10), String::new());
+        Record::Loss(LossRecord { at, stage, count: 2, range, why }).to_raw().unwrap()
+    };
+    for first in [2, 602] {
+        let mut records = vec![later(LossStage::Receive, None); 599];
+        records.push(later(LossStage::Budget, boot));
+        vehicle.sync(&request("bench-01", vec![batch(Lane::Critical, first, records)])).await.unwrap();
+    }
+    let report = fleet.report("bench-01").await;
+    assert_eq!(report["gaps"][0]["explained"], true);
+    let total = |lane: Option<&str>, stage: &str, of: &str, times: u64, count: u64| serde_json::json!({ "lane": lane, "stage": stage, "of": of, "times": times, "count": count });
+    let expected = serde_json::json!([
+        total(Some("summary"), "spool cap", "records", 1, 5),
+        total(Some("bulk"), "budget", "records", 2, 4),
+        total(None, "receive", "frames", 1_198, 2_396),
+    ]);
+    assert_eq!(report["loss_totals"], expected);
+    let (_, _, page) = fleet.get("/vehicle/bench-01").await;
+    assert!(page.contains("losses explain all of them") && page.contains("Lost in all, by lane and place"));
 }
 
 #[tokio::test]

@@ -151,8 +151,34 @@ fn losses(report: &VehicleReport) -> Markup {
             @if report.losses.is_empty() && report.gaps.is_empty() {
                 p class="quiet" { "None: every record that the vehicle numbered has arrived, and it told of no loss." }
             }
+            @if !report.loss_totals.is_empty() { (loss_totals(report)) }
             @if !report.losses.is_empty() { (loss_table(report)) }
             @if !report.gaps.is_empty() { (gap_table(report)) }
+        }
+    }
+}
+
+fn loss_totals(report: &VehicleReport) -> Markup {
+    let open = report.gaps.iter().filter(|gap| !gap.explained).count() as u64;
+    html! {
+        p {
+            (count(report.gaps.len() as u64)) " runs of numbers never arrived: "
+            @if open == 0 { "losses explain all of them." }
+            @else { span class="warn" { "no loss explains " (count(open)) " of them." } }
+        }
+        table class="list" {
+            caption class="quiet" { "Lost in all, by lane and place" }
+            thead { tr { th scope="col" { "Lane" } th scope="col" { "Where" } th scope="col" class="n" { "How many" } th scope="col" class="n" { "Told" } } }
+            tbody {
+                @for total in &report.loss_totals {
+                    tr {
+                        td { @if let Some(lane) = total.lane { (lane) } @else { span class="quiet" { "none" } } }
+                        td { (total.stage) }
+                        td class="n" { (count(total.count)) " " (total.of) }
+                        td class="n" { (count(total.times)) " times" }
+                    }
+                }
+            }
         }
     }
 }

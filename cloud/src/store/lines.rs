@@ -128,7 +128,15 @@ pub(super) fn score(summary: &ModelSummary, index: usize) -> Option<f32> {
 }
 
 pub(super) fn loss(loss: &LossRecord, origin: Origin) -> LossLine {
-    let (stage, of) = match loss.stage {
+    let (stage, of) = stage(loss.stage);
+    let range = loss.range.map(|lost| range(lost.boot, lost.lane.name(), (lost.first.0, lost.last.0)));
+    let why = clip(&loss.why, SENTENCE);
+    LossLine { when: when(loss.at, origin.received), stage, count: loss.count, of, range, why }
+}
+
+/// Where something was lost, and what.
+pub(super) const fn stage(stage: LossStage) -> (&'static str, &'static str) {
+    match stage {
         LossStage::Receive => ("receive", "frames"),
         LossStage::Channel => ("channel", "records"),
         LossStage::SpoolCap => ("spool cap", "records"),
@@ -138,10 +146,7 @@ pub(super) fn loss(loss: &LossRecord, origin: Origin) -> LossLine {
         LossStage::Bridge => ("bridge", "frames"),
         LossStage::Budget => ("budget", "records"),
         LossStage::Snapshot => ("snapshot", "snapshots"),
-    };
-    let range = loss.range.map(|lost| range(lost.boot, lost.lane.name(), (lost.first.0, lost.last.0)));
-    let why = clip(&loss.why, SENTENCE);
-    LossLine { when: when(loss.at, origin.received), stage, count: loss.count, of, range, why }
+    }
 }
 
 pub(super) fn range(boot: BootId, lane: &'static str, span: (u64, u64)) -> RangeLine {

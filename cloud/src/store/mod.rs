@@ -6,6 +6,7 @@
 
 mod ingest;
 mod lines;
+mod losses;
 mod read;
 mod snapshots;
 mod spans;

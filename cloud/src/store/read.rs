@@ -1,17 +1,18 @@
 //! What the pages ask of the database. Each report is read in one transaction, so that its parts agree.
 
-use super::{Store, StoreError, lines, snapshots, spans};
+use super::losses::{self, gaps};
+use super::{Store, StoreError, lines, snapshots};
 use crate::report::{
-    Counters, FleetReport, GapLine, MAX_BOOTS, MAX_EVENTS, MAX_GAPS, MAX_HISTORY, MAX_LOSSES, MAX_OPEN,
-    MAX_SERIES, MAX_STREAMS, MAX_SUBJECTS, MAX_VEHICLES, ModelView, Series, State, StreamLine, VehicleLine,
-    VehicleReport, VerdictLine,
+    Counters, FleetReport, MAX_BOOTS, MAX_EVENTS, MAX_HISTORY, MAX_LOSSES, MAX_OPEN, MAX_SERIES, MAX_STREAMS,
+    MAX_SUBJECTS, MAX_VEHICLES, ModelView, Series, State, StreamLine, VehicleLine, VehicleReport,
+    VerdictLine,
 };
 use lines::Origin;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _, SqliteConnection};
 use std::collections::HashMap;
 use telltale_wire::ids::BootId;
-use telltale_wire::record::{IndeterminateReason, LossRecord, RawRecord, Record, Summary, VerdictCode};
+use telltale_wire::record::{IndeterminateReason, RawRecord, Record, Summary, VerdictCode};
 use telltale_wire::time::WallTime;
 
 /// The numbers of the record kinds (see [`Record::kind`]).
@@ -19,7 +20,7 @@ const BOOT: u16 = 1;
 const VERDICT: u16 = 2;
 const SUMMARY: u16 = 3;
 const STATUS: u16 = 4;
-const LOSS: u16 = 5;
+pub(super) const LOSS: u16 = 5;
 
 /// A vehicle's row with what is counted in other tables; ends in `$tail`.
 macro_rules! vehicle_sql {
@@ -82,6 +83,7 @@ impl Store {
             events: verdicts(&events),
             events_total,
             gaps: gaps(&mut tx, vehicle).await?,
+            loss_totals: losses::totals(&mut tx, vehicle).await?,
             streams: streams(&mut tx, vehicle).await?,
             line,
             losses: collect(&losses, |record, origin| match record {
@@ -212,7 +214,7 @@ impl VehicleRow {
 }
 
 /// A record as it is stored, with its place.
-struct Stored {
+pub(super) struct Stored {
     origin: Origin,
     record: RawRecord,
 }
@@ -231,7 +233,7 @@ impl FromRow<'_, SqliteRow> for Stored {
 }
 
 /// The newest readable records of a kind, the newest first.
-async fn newest(
+pub(super) async fn newest(
     tx: &mut SqliteConnection,
     vehicle: i64,
     kind: u16,
@@ -259,7 +261,7 @@ async fn count(tx: &mut SqliteConnection, vehicle: i64, kind: u16) -> Result<u64
 }
 
 /// Parses and turns into lines. What was stored without a flaw parses; what did not would be left out.
-fn collect<T>(stored: &[Stored], line: impl Fn(&Record, Origin) -> Option<T>) -> Vec<T> {
+pub(super) fn collect<T>(stored: &[Stored], line: impl Fn(&Record, Origin) -> Option<T>) -> Vec<T> {
     stored.iter().filter_map(|stored| line(&stored.record.parse().ok()?, stored.origin)).collect()
 }
 
@@ -356,38 +358,6 @@ fn history(view: &ModelView, summaries: &[(Summary, Origin)]) -> Vec<Series> {
             points: stretches.iter().map(|(unix_us, model)| (*unix_us, lines::score(model, index))).collect(),
         })
         .collect()
-}
-
-async fn gaps(tx: &mut SqliteConnection, vehicle: i64) -> Result<Vec<GapLine>, StoreError> {
-    let rows: Vec<(i64, i64, i64, i64, i64)> = sqlx::query_as(
-        "SELECT boot, lane, first, last, noticed FROM gaps WHERE vehicle = ? ORDER BY noticed DESC LIMIT ?",
-    )
-    .bind(vehicle)
-    .bind(MAX_GAPS as i64)
-    .fetch_all(&mut *tx)
-    .await?;
-    if rows.is_empty() {
-        return Ok(Vec::new());
-    }
-    let losses = collect(&newest(tx, vehicle, LOSS, MAX_LOSSES).await?, |record, _| match record {
-        Record::Loss(LossRecord { range, .. }) => *range,
-        _ => None,
-    });
-    let gap = |(boot, lane, first, last, noticed): (i64, i64, i64, i64, i64)| {
-        let boot = BootId(boot.cast_unsigned());
-        let span = (first.cast_unsigned(), last.cast_unsigned());
-        let told: Vec<spans::Span> = losses
-            .iter()
-            .filter(|lost| lost.boot == boot && lost.lane as i64 == lane)
-            .map(|lost| (lost.first.0, lost.last.0))
-            .collect();
-        GapLine {
-            range: lines::range(boot, lines::lane(lane), span),
-            noticed: lines::time(noticed),
-            explained: spans::covered(span, &told),
-        }
-    };
-    Ok(rows.into_iter().map(gap).collect())
 }
 
 async fn streams(tx: &mut SqliteConnection, vehicle: i64) -> Result<Vec<StreamLine>, StoreError> {
