@@ -3,11 +3,13 @@
 // A system test is a test throughout, helpers included: it may end by panic and says what it skipped.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod bench;
 mod bridge_line;
 mod bridge_machine;
 mod bridge_rig;
 mod cars;
 mod dbc_differential;
+mod faults;
 mod hostile;
 mod kill9;
 mod kona;
