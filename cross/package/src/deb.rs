@@ -93,19 +93,26 @@ fn data(package: &Package) -> Result<Vec<u8>> {
     tar.finish()
 }
 
-/// A compressed `tar`, all of root's and without times.
-struct Tar(tar::Builder<GzEncoder<Vec<u8>>>);
+/// A `tar`, all of root's and without times.
+pub(crate) struct Tar {
+    builder: tar::Builder<Vec<u8>>,
+    compressed: bool,
+}
 
 impl Tar {
     fn new() -> Tar {
-        Tar(tar::Builder::new(GzEncoder::new(Vec::new(), Compression::best())))
+        Tar { builder: tar::Builder::new(Vec::new()), compressed: true }
+    }
+
+    pub(crate) fn uncompressed() -> Tar {
+        Tar { builder: tar::Builder::new(Vec::new()), compressed: false }
     }
 
     fn folder(&mut self, path: &str) -> Result<()> {
         self.entry(path, &[], 0o755, tar::EntryType::Directory)
     }
 
-    fn file(&mut self, path: &str, bytes: &[u8], executable: bool) -> Result<()> {
+    pub(crate) fn file(&mut self, path: &str, bytes: &[u8], executable: bool) -> Result<()> {
         self.entry(path, bytes, if executable { 0o755 } else { 0o644 }, tar::EntryType::Regular)
     }
 
@@ -119,12 +126,16 @@ impl Tar {
         header.set_gid(0);
         header.set_username("root")?;
         header.set_groupname("root")?;
-        Ok(self.0.append_data(&mut header, path, bytes)?)
+        Ok(self.builder.append_data(&mut header, path, bytes)?)
     }
 
-    fn finish(self) -> Result<Vec<u8>> {
-        let mut compressed = self.0.into_inner()?;
-        compressed.flush()?;
+    pub(crate) fn finish(self) -> Result<Vec<u8>> {
+        let bytes = self.builder.into_inner()?;
+        if !self.compressed {
+            return Ok(bytes);
+        }
+        let mut compressed = GzEncoder::new(Vec::new(), Compression::best());
+        compressed.write_all(&bytes)?;
         Ok(compressed.finish()?)
     }
 }

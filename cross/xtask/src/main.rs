@@ -66,9 +66,9 @@ enum Task {
         #[arg(long)]
         release: bool,
     },
-    /// Pack the vehicle's binary as a Debian package: sandboxed service, configuration, the model that ships
+    /// Pack the vehicle's binary as a Debian package (sandboxed service, configuration, model) and as a container image
     ///
-    /// Without Debian's tools, and the same bytes from the same binary. dpkg-deb and systemd-analyze check it where they are.
+    /// Without Debian's tools or a daemon, and the same bytes from the same binary. dpkg-deb and systemd-analyze check it where they are.
     Package {
         /// The target triple
         #[arg(long, default_value = cross_build::VEHICLE)]
