@@ -13,6 +13,7 @@ Examples:
   telltale catalog init --dbc car.dbc > catalog.toml     a first catalog, to be cut down by hand
   telltale replay --catalog catalog.toml drive.log       what a recording says
   telltale run --config telltale.toml                    the agent: a live bus, verdicts, sync
+  telltale status                                        what the running agent holds
 
 Exit status: 0 success, 1 failure (the last line of standard error says what, on what, and what to do),
 2 wrong usage. Log lines go to standard error; RUST_LOG=debug or -v shows more of them.";
@@ -35,6 +36,8 @@ struct Cli {
 enum Command {
     /// Run the agent: read a bus or a log, judge, keep records durable, sync them to the cloud
     Run(command::run::Args),
+    /// Check a configuration and everything that it names, before the agent runs with it
+    Check(command::check::Args),
     /// Ask the running agent what it holds: buses, signals, verdicts, spool, uplink
     Status(command::status::Args),
     /// Have the running agent read its configuration again
@@ -51,6 +54,13 @@ enum Command {
     /// Make or check a signal catalog
     #[command(subcommand)]
     Catalog(command::catalog::Command),
+    /// Watch the running agent on one screen
+    #[cfg(feature = "workbench")]
+    Top(command::top::Args),
+    /// Look into a spool
+    #[cfg(feature = "workbench")]
+    #[command(subcommand)]
+    Spool(command::spool::Command),
     /// Put a CSV recording onto CAN: the inverse of decoding
     #[cfg(feature = "workbench")]
     Encode(command::encode::Args),
@@ -65,6 +75,13 @@ enum Command {
     Completions {
         /// The shell
         shell: clap_complete::Shell,
+    },
+    /// Write the manual pages, one a command
+    #[cfg(feature = "workbench")]
+    Man {
+        /// The folder for them; made if it does not exist
+        #[arg(long)]
+        dir: std::path::PathBuf,
     },
 }
 
@@ -90,6 +107,7 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Command, level_asked: bool) -> anyhow::Result<()> {
     match command {
         Command::Run(args) => command::run::main(&args, level_asked),
+        Command::Check(args) => command::check::main(&args),
         Command::Status(args) => command::status::main(&args),
         Command::Reload(args) => command::tell::reload(&args),
         Command::LogLevel(args) => command::tell::log_level(&args),
@@ -97,6 +115,10 @@ fn dispatch(command: Command, level_asked: bool) -> anyhow::Result<()> {
         Command::Replay(args) => command::replay::main(&args),
         Command::Dbc(command) => command::dbc::main(&command),
         Command::Catalog(command) => command::catalog::main(&command),
+        #[cfg(feature = "workbench")]
+        Command::Top(args) => command::top::main(&args),
+        #[cfg(feature = "workbench")]
+        Command::Spool(command) => command::spool::main(&command),
         #[cfg(feature = "workbench")]
         Command::Encode(args) => command::encode::main(&args),
         #[cfg(feature = "workbench")]
@@ -110,6 +132,12 @@ fn dispatch(command: Command, level_asked: bool) -> anyhow::Result<()> {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut cli, "telltale", &mut script);
             Ok(io::stdout().write_all(&script)?)
+        }
+        #[cfg(feature = "workbench")]
+        Command::Man { dir } => {
+            std::fs::create_dir_all(&dir).with_context(|| format!("can't make {}", dir.display()))?;
+            let cli = <Cli as clap::CommandFactory>::command();
+            clap_mangen::generate_to(cli, &dir).with_context(|| format!("can't write to {}", dir.display()))
         }
     }
 }

@@ -4,6 +4,7 @@ mod snapshot;
 
 pub use snapshot::SnapshotSettings;
 
+use crate::check;
 use crate::control;
 use crate::load;
 use crate::source::{Pace, Place};
@@ -332,6 +333,14 @@ const fn default_cap() -> u32 {
     64
 }
 
+/// The parser's words, and what was probably meant.
+fn with_hint(error: toml::de::Error) -> anyhow::Error {
+    match check::hint(error.message()) {
+        Some(hint) => anyhow::anyhow!("{}; {hint}", error.to_string().trim_end()),
+        None => error.into(),
+    }
+}
+
 impl UplinkSettings {
     fn check(&self) -> anyhow::Result<()> {
         let budgets = BudgetConfig::MIN..=BudgetConfig::MAX;
@@ -395,8 +404,8 @@ impl Config {
         Ok(config)
     }
 
-    fn parse(text: &str) -> anyhow::Result<Config> {
-        let config: Config = toml::from_str(text)?;
+    pub(crate) fn parse(text: &str) -> anyhow::Result<Config> {
+        let config: Config = toml::from_str(text).map_err(with_hint)?;
         let periods = 1..=86_400;
         config.source.check()?;
         anyhow::ensure!(periods.contains(&config.summary_s), "`summary_s` is to be 1 to 86400 seconds");
@@ -574,7 +583,7 @@ mod tests {
     fn mistakes_are_named_with_their_line() {
         for (text, expected) in [
             ("vehicle = \"../x\"\n", "a vehicle id has 1 to 64"),
-            ("vehicle = \"v\"\ncatlog = \"c\"\n", "unknown field `catlog`"),
+            ("vehicle = \"v\"\ncatlog = \"c\"\n", "did you mean `catalog`?"),
             ("vehicle = \"v\"\ncatalog = \"c\"\n", "missing field `spool`"),
             ("vehicle = \"v\"\ncatalog = \"c\"\nsummary_s = 0\nspool = { dir = \"s\" }\n", "`summary_s`"),
         ] {

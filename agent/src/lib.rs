@@ -5,6 +5,7 @@
 
 pub mod agent;
 mod capture;
+mod check;
 pub mod cli;
 mod command;
 pub mod config;
@@ -29,4 +30,6 @@ pub mod state;
 pub mod status;
 pub mod store;
 pub mod tls;
+#[cfg(feature = "workbench")]
+mod top;
 pub mod uplink;

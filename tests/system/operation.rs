@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -13,9 +13,10 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 use telltale_agent::files::SpoolDirectory;
+use telltale_cloud::pki::{Existing, Pki, Validity};
 use telltale_core::spool::{BatchLimits, Spool, SpoolConfig};
 use telltale_wire::agent_event::AgentChange;
-use telltale_wire::ids::BootId;
+use telltale_wire::ids::{BootId, VehicleId};
 use telltale_wire::record::Record;
 use telltale_wire::time::{MonoTime, Stamp};
 use tempfile::TempDir;
@@ -127,6 +128,12 @@ impl Drop for Agent {
 }
 
 fn prepare(folder: &Path, config: &str) {
+    prepare_files(folder, config);
+    let log = folder.join("drive.log");
+    rig::telltale_ok(&["simulate", "--hours", HOURS, "-o", rig::text(&log)]);
+}
+
+fn prepare_files(folder: &Path, config: &str) {
     for entry in fs::read_dir(rig::cell_fault()).unwrap() {
         let path = entry.unwrap().path();
         if path.is_file() {
@@ -134,8 +141,6 @@ fn prepare(folder: &Path, config: &str) {
         }
     }
     fs::copy(rig::cell_fault().join("catalog-sim.toml"), folder.join("catalog.toml")).unwrap();
-    let log = folder.join("drive.log");
-    rig::telltale_ok(&["simulate", "--hours", HOURS, "-o", rig::text(&log)]);
     fs::write(folder.join("telltale.toml"), config).unwrap();
 }
 
@@ -361,4 +366,106 @@ fn the_journal_is_given_priorities_instead_of_times() {
     assert_eq!(status.unwrap().code(), Some(1));
     let said = fs::read_to_string(folder.path().join("log")).unwrap();
     assert!(said.starts_with("<3>no agent listens on nowhere.sock"), "{said}");
+}
+
+#[test]
+fn an_engineer_watches_and_looks_into_the_spool() {
+    let mut agent = Agent::start(CONFIG);
+    agent.hear("control socket");
+    agent.status_when(|status| status["models"][0]["window_age_s"].is_f64());
+    let frame = agent.ask(&["top", "--once", "--width", "110", "--height", "30"]);
+    println!("{frame}");
+    assert_eq!(frame.lines().count(), 30);
+    for expected in ["bench-01", "running", "cell-fault", "critical", "none configured", "signals: "] {
+        assert!(frame.contains(expected), "{expected} is missing in\n{frame}");
+    }
+    let spool = agent.path("spool");
+    let before = listing(&spool);
+    rig::telltale_ok(&["spool", "inspect", rig::text(&spool)]);
+    agent.end();
+    let text = rig::telltale_ok(&["spool", "inspect", rig::text(&spool)]);
+    assert!(text.contains("status-00000000-") && text.contains("cursor: "), "{text}");
+    assert!(!before.is_empty());
+
+    let before = listing(&spool);
+    let told =
+        rig::telltale_ok(&["spool", "inspect", rig::text(&spool), "--json", "--records", "--lane", "status"]);
+    assert_eq!(listing(&spool), before, "looking changed the spool");
+    let mut lines = told.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let head = lines.next().unwrap();
+    assert!(head["segments"].as_array().unwrap().iter().all(|segment| segment["lane"] == "status"));
+    let first = lines.next().unwrap();
+    assert_eq!((first["seq"].as_u64(), first["kind"].as_u64()), (Some(1), Some(1)));
+    assert_eq!(first["record"]["agent_version"], env!("CARGO_PKG_VERSION"));
+}
+
+/// Every file of a folder with its bytes.
+fn listing(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let files =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+    let mut files: Vec<_> = files.map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn a_check_names_every_fault_with_its_line_and_a_hint() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    prepare_files(dir, CONFIG);
+    let config = dir.join("telltale.toml");
+    let text = rig::telltale_ok(&["check", "--config", rig::text(&config)]);
+    assert!(text.ends_with("telltale.toml: ok, 0 warnings\n"), "{text}");
+
+    let wrong = CONFIG.replace("summary_s", "sumary_s").replace("catalog = ", "catlog = ");
+    fs::write(&config, wrong).unwrap();
+    let output = rig::telltale(&["check", "--config", rig::text(&config)]);
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(told.contains("telltale.toml:3: error: unknown field `catlog`"), "{told}");
+    assert!(told.contains("did you mean `catalog`?") && told.contains("did you mean `summary_s`?"), "{told}");
+
+    // Certificates: a pair that holds for a day, of another vehicle, and a key for everyone to read.
+    let pki = Pki::init(&dir.join("pki"), &[], Existing::Keep).unwrap();
+    let other = VehicleId::new("bench-02").unwrap();
+    let files = pki.enroll(&other, &dir.join("other"), Validity::days(1), Existing::Keep).unwrap();
+    let uplink = format!(
+        "[uplink]\nurl = \"https://127.0.0.1:1\"\nca = {:?}\ncert = {:?}\nkey = {:?}\n",
+        files.authority, files.certificate, files.key
+    );
+    fs::set_permissions(&files.key, fs::Permissions::from_mode(0o644)).unwrap();
+    let with_uplink = format!("{CONFIG}\n{uplink}");
+    fs::write(&config, &with_uplink).unwrap();
+    let output = rig::telltale(&["check", "--config", rig::text(&config)]);
+    let told = String::from_utf8(output.stdout).unwrap();
+    let line = 1 + with_uplink.lines().position(|line| line.starts_with("cert = ")).unwrap();
+    assert!(
+        told.contains(&format!("telltale.toml:{}: error: the certificate names the vehicle bench-02", line)),
+        "{told}"
+    );
+    assert!(told.contains("vehicle.pem expires on 20"), "{told}");
+    assert!(told.contains("everybody may read the key"), "{told}");
+
+    // A catalog's faults keep their own places; a folder that is no model's is found beside them.
+    let catalog = fs::read_to_string(dir.join("catalog.toml")).unwrap();
+    fs::write(
+        dir.join("catalog.toml"),
+        format!("{catalog}\n[[signal]]\nvss = \"Vehicle.X\"\nsignal = \"NoSuch\"\n"),
+    )
+    .unwrap();
+    fs::write(&config, CONFIG).unwrap();
+    let told = String::from_utf8(rig::telltale(&["check", "--config", rig::text(&config)]).stdout).unwrap();
+    let line = catalog.lines().count() + 4;
+    assert!(told.contains(&format!("catalog.toml:{line}: error: ")) && told.contains("NoSuch"), "{told}");
+}
+
+#[test]
+fn there_is_a_manual_page_for_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    rig::telltale_ok(&["man", "--dir", rig::text(folder.path())]);
+    let run = fs::read_to_string(folder.path().join("telltale-run.1")).unwrap();
+    assert!(run.contains(".TH telltale-run 1") || run.contains(".TH run 1"), "{run}");
+    for page in ["telltale.1", "telltale-top.1", "telltale-spool-inspect.1"] {
+        assert!(folder.path().join(page).is_file(), "{page}");
+    }
 }

@@ -2,6 +2,7 @@
 
 mod bus_report;
 pub(crate) mod catalog;
+pub(crate) mod check;
 pub(crate) mod dbc;
 #[cfg(feature = "workbench")]
 pub(crate) mod encode;
@@ -13,5 +14,9 @@ pub(crate) mod run;
 #[cfg(feature = "workbench")]
 pub(crate) mod simulate;
 pub(crate) mod snapshot;
+#[cfg(feature = "workbench")]
+pub(crate) mod spool;
 pub(crate) mod status;
 pub(crate) mod tell;
+#[cfg(feature = "workbench")]
+pub(crate) mod top;

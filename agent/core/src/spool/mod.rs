@@ -18,6 +18,7 @@ mod batch;
 mod cap;
 mod config;
 mod cursor;
+mod inspect;
 mod lane;
 mod ledger;
 mod open;
@@ -36,6 +37,7 @@ mod fault_tests;
 
 pub use batch::{Allowance, BatchLimits};
 pub use config::{DropPolicy, SpoolConfig};
+pub use inspect::{CursorView, Inspection, SegmentView, inspect, records_of};
 pub use open::{OpenError, OpenReport};
 pub use storage::{Storage, StorageError};
 
