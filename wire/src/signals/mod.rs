@@ -6,7 +6,7 @@
 //! a series are its sketch's count and its absences together. Quantiles and the mean are over these values: a share
 //! of q is a share of time, however often a signal is sent. Least and greatest are over every sample.
 //!
-//! The series are packed bit by bit, each against the one before it ([`packed`]); a catalog's neighbours, such as the
+//! The series are packed bit by bit, each against the one before it (`packed`); a catalog's neighbours, such as the
 //! cells of a pack, look alike. The list ends a record, so that a stretch of many signals is spread over several.
 
 mod directory;

@@ -4,7 +4,7 @@
 //! ([`SnapshotBlock`]) that [`encode`] packs without loss and [`decode`] unpacks without any other part, any earlier
 //! record or the DBC file: it holds the names and scales of its signals. Vehicle and cloud share this code.
 //!
-//! The packing is adaptive prediction and a binary range coder ([`coder`], [`residual`], [`series`], [`table`]).
+//! The packing is adaptive prediction and a binary range coder (`coder`, `residual`, `series`, `table`).
 //! Its bytes are pinned by vectors: a better predictor is a new version ([`VERSION`]), never a change of this one.
 
 mod coder;

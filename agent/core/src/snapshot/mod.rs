@@ -1,6 +1,6 @@
 //! Snapshots: the frames around a moment that somebody should look at, sent in the DBC's own integers.
 //!
-//! A [`ring::Ring`] keeps the last frames that the catalog asks for. A trigger marks a moment; when the time after it
+//! A `ring::Ring` keeps the last frames that the catalog asks for. A trigger marks a moment; when the time after it
 //! has passed, the frames before and after it are read out of the ring part by part ([`pack::Packer`]), a part at a
 //! time so that capture never waits long. Time, frames and triggers come in; records go out.
 
