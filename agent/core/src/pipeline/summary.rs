@@ -6,19 +6,22 @@ use std::time::Duration;
 use telltale_wire::record::{Counts, ModelSummary, Summary};
 use telltale_wire::time::MonoTime;
 
+/// No time at all.
+const NEVER: MonoTime = MonoTime(u64::MAX);
+
 /// The stretch under way.
 pub(super) struct SummaryBuilder {
     period: Duration,
     from: Option<MonoTime>,
-    /// Told once a stretch, asked once a frame.
-    due: Option<MonoTime>,
+    /// Told once a stretch, asked once a frame; [`NEVER`] while nothing has been seen in it.
+    due: MonoTime,
     to: MonoTime,
     before: Counts,
 }
 
 impl SummaryBuilder {
     pub(super) fn new(period: Duration) -> SummaryBuilder {
-        SummaryBuilder { period, from: None, due: None, to: MonoTime(0), before: Counts::default() }
+        SummaryBuilder { period, from: None, due: NEVER, to: MonoTime(0), before: Counts::default() }
     }
 
     /// Starts from these counts: what was counted before belongs to another's stretches.
@@ -30,7 +33,7 @@ impl SummaryBuilder {
     pub(super) fn saw_frame(&mut self, at: MonoTime) {
         if self.from.is_none() {
             self.from = Some(at);
-            self.due = Some(at.plus(self.period));
+            self.due = at.plus(self.period);
         }
         self.to = at;
     }
@@ -41,13 +44,13 @@ impl SummaryBuilder {
     }
 
     /// When the stretch under way ends; `None` while nothing has been seen in it.
-    pub(super) const fn due(&self) -> Option<MonoTime> {
-        self.due
+    pub(super) fn due(&self) -> Option<MonoTime> {
+        (self.due != NEVER).then_some(self.due)
     }
 
     #[inline]
     pub(super) fn is_due(&self, now: MonoTime) -> bool {
-        self.due().is_some_and(|due| now >= due)
+        now >= self.due
     }
 
     /// Closes the stretch; `None` if nothing was seen in it.
@@ -58,7 +61,7 @@ impl SummaryBuilder {
         models: impl FnOnce() -> Vec<ModelSummary>,
     ) -> Option<Summary> {
         let from = self.from.take()?;
-        self.due = None;
+        self.due = NEVER;
         let counts = difference(totals, &self.before);
         self.before = *totals;
         Some(Summary { from: stamp(from, anchor), to: stamp(self.to, anchor), counts, models: models() })

@@ -59,11 +59,19 @@ impl Ring {
 
     #[inline(always)]
     fn push(&mut self, slot: [u64; 3]) {
-        let Some(place) = self.slots.get_mut(self.next) else { return };
-        *place = slot;
+        match self.slots.get_mut(self.next) {
+            Some(place) => *place = slot,
+            // One comparison finds the end of the slots, and that there are none.
+            None => return self.begin_lap(slot),
+        }
         self.next += 1;
-        if self.next == self.slots.len() {
-            (self.next, self.laps) = (0, self.laps + 1);
+    }
+
+    #[cold]
+    fn begin_lap(&mut self, slot: [u64; 3]) {
+        if let Some(first) = self.slots.first_mut() {
+            *first = slot;
+            (self.next, self.laps) = (1, self.laps + 1);
         }
     }
 
