@@ -34,7 +34,7 @@ impl Capture {
     ) -> anyhow::Result<oneshot::Receiver<anyhow::Result<()>>> {
         let Capture { store, stop, totals, mailbox } = self;
         let can_wait = matches!(config.source, SourceConfig::Log { .. });
-        let mut source = source::open(&config.source, catalog)?;
+        let mut source = source::open(&config.source, &config.bus, catalog)?;
         let (done, ended) = oneshot::channel();
         let body = move || {
             let mut stored = Ok(());

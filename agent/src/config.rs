@@ -110,12 +110,43 @@ pub struct BridgeSettings {
 pub struct BusSettings {
     /// How often the statistics of each bus are recorded.
     pub statistics_s: u32,
+    /// What of the live buses is heard.
+    pub listen: Listen,
+    /// What happens to a controller that is bus-off.
+    pub restart: Restart,
+    /// The interfaces without which the agent does not start.
+    pub required: Vec<String>,
 }
 
 impl Default for BusSettings {
     fn default() -> Self {
-        BusSettings { statistics_s: 300 }
+        BusSettings {
+            statistics_s: 300,
+            listen: Listen::Catalog,
+            restart: Restart::Never,
+            required: Vec::new(),
+        }
     }
+}
+
+/// What of the live buses is heard.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Listen {
+    /// The messages of the catalog; the kernel drops the others.
+    Catalog,
+    /// Everything, so that unknown identifiers are counted.
+    All,
+}
+
+/// What happens to a controller that is bus-off.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Restart {
+    /// The agent restarts it, with growing pauses, where the kernel does not do it by itself.
+    Auto,
+    /// The agent leaves it alone.
+    Never,
 }
 
 /// The durable store.

@@ -61,6 +61,10 @@ pub fn drive(
             Ok(SourceEvent::End) => break Ok(()),
             Err(error) => break Err(error),
         }
+        while let Some(news) = source.poll_link() {
+            pipeline.set_anchor(source.anchor());
+            pipeline.handle_link(&news);
+        }
         for (losing, lost) in losing.iter_mut().zip(lost(source)) {
             if let Some(loss) = losing.account(lost, source.now(), pipeline) {
                 sink(pipeline, loss);

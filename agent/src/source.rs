@@ -7,6 +7,7 @@
 mod bridge;
 mod filter;
 mod lines;
+mod links;
 mod log_file;
 mod merged;
 mod open;
@@ -24,6 +25,7 @@ pub use socket_can::{SocketCanOptions, SocketCanSource};
 use std::fmt;
 use std::io;
 use std::time::Duration;
+use telltale_core::bus::LinkNews;
 use telltale_core::clock::ClockAnchor;
 use telltale_core::frame::{BusId, CanFrame, CanId};
 use telltale_core::trace::TraceError;
@@ -67,6 +69,11 @@ pub trait Source {
     /// Of these, the ones that a bridge lost or the line from it.
     fn lost_in_bridge(&self) -> u64 {
         0
+    }
+
+    /// Takes the next news about the interface of a bus; a log has none.
+    fn poll_link(&mut self) -> Option<LinkNews> {
+        None
     }
 
     /// Hears these messages from now on, as far as it filters. A log gives all that it holds.
@@ -172,6 +179,14 @@ pub enum SourceError {
     InterfaceDown {
         /// Its name.
         name: String,
+    },
+    /// The kernel tells nothing of its interfaces.
+    #[error(
+        "cannot follow the kernel's interfaces (netlink): a sandbox around the agent must allow AF_NETLINK"
+    )]
+    Netlink {
+        /// Why not.
+        source: io::Error,
     },
     /// The kernel knows no CAN sockets.
     #[error("this kernel has no CAN sockets: load the modules can and can-raw (`modprobe can-raw`)")]

@@ -22,6 +22,7 @@ fn live_frames_arrive_whole_and_losses_are_counted() {
     assert_eq!(figures(&said, "rate-4"), (20_000, 0), "{said}");
     let (kept, lost) = figures(&said, "overflow");
     assert!(lost > 0 && kept + lost == 3_001, "{said}");
+    assert!(said.contains("come-and-go ok") && said.contains("error-frames ok"), "{said}");
     println!("{said}");
 }
 

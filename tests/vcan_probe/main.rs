@@ -3,6 +3,8 @@
 //! Each phase prints one line and fails with what it saw. The process ends with 0 only if all hold.
 #![allow(clippy::print_stdout)] // A program for a terminal.
 
+mod links;
+
 use anyhow::{Context as _, Result, anyhow, ensure};
 use socketcan::{CanDataFrame, ExtendedId, Id, StandardId};
 use socketcan::{CanErrorFrame, CanFdFrame, CanFdSocket, CanRemoteFrame, EmbeddedFrame as _, Socket as _};
@@ -23,14 +25,20 @@ fn main() -> Result<()> {
     refusals().context("refusals")?;
     kinds().context("kinds")?;
     filters().context("filters")?;
+    links::come_and_go().context("interfaces that come and go")?;
+    links::error_frames().context("error frames")?;
     rate("rate-1", 1, 8_000).context("one bus at 8,000 frames/s")?;
     rate("rate-4", 4, 2_500).context("four buses at 2,500 frames/s each")?;
     overflow().context("overflow")
 }
 
-/// Interfaces that are down or missing are refused by name, and waiting for nothing takes as long as asked.
+/// Required interfaces that are down or missing are refused by name, and waiting for nothing takes as long as asked.
 fn refusals() -> Result<()> {
-    let open = |name: &str| SocketCanSource::open(&SocketCanOptions::new(vec![(name.to_owned(), BusId(0))]));
+    let open = |name: &str| {
+        let interfaces = vec![(name.to_owned(), BusId(0))];
+        let required = vec![name.to_owned()];
+        SocketCanSource::open(&SocketCanOptions { required, ..SocketCanOptions::new(interfaces) })
+    };
     ensure!(matches!(open("vcan-down"), Err(SourceError::InterfaceDown { name }) if name == "vcan-down"));
     ensure!(matches!(open("vcan77"), Err(SourceError::NoSuchInterface { .. })));
     ensure!(matches!(open("lo"), Err(SourceError::NotCan { .. })));

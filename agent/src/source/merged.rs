@@ -6,6 +6,7 @@
 
 use super::{MAX_BATCH, MIN_BATCH, Source, SourceError, SourceEvent, SourceReport};
 use std::time::Duration;
+use telltale_core::bus::LinkNews;
 use telltale_core::clock::ClockAnchor;
 use telltale_core::frame::{BusId, CanFrame, CanId};
 use telltale_wire::time::MonoTime;
@@ -86,6 +87,10 @@ impl Source for MergedSource {
 
     fn now(&self) -> MonoTime {
         super::boot_time()
+    }
+
+    fn poll_link(&mut self) -> Option<LinkNews> {
+        self.sources.iter_mut().find_map(|source| source.poll_link())
     }
 
     fn retarget(&mut self, wanted: &[(BusId, CanId)]) -> Result<(), SourceError> {

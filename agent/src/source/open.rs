@@ -3,7 +3,7 @@
 use super::{
     BridgeOptions, BridgeSource, LogSource, MergedSource, SocketCanOptions, SocketCanSource, Source,
 };
-use crate::config::{BridgeSettings, SourceConfig};
+use crate::config::{BridgeSettings, BusSettings, Listen, Restart, SourceConfig};
 use anyhow::Context as _;
 use std::collections::BTreeSet;
 use telltale_core::bridge::{BridgeConfig, acceptance};
@@ -15,7 +15,11 @@ use telltale_wire::bridge::SENSOR_CHANNEL;
 ///
 /// # Errors
 /// If it cannot be opened, or names a bus that the catalog does not have. A bridge that is not there yet is no error.
-pub fn open(config: &SourceConfig, catalog: Catalog) -> anyhow::Result<Box<dyn Source + Send>> {
+pub fn open(
+    config: &SourceConfig,
+    bus: &BusSettings,
+    catalog: Catalog,
+) -> anyhow::Result<Box<dyn Source + Send>> {
     if let SourceConfig::Log { path, pace } = config {
         let bus_of = move |channel: &str| catalog.bus_of_channel(channel);
         return Ok(Box::new(LogSource::open(&[path], None, *pace, bus_of)?));
@@ -31,7 +35,7 @@ pub fn open(config: &SourceConfig, catalog: Catalog) -> anyhow::Result<Box<dyn S
         sources.push(Box::new(BridgeSource::new(BridgeOptions { place, baud, link })));
     }
     if config.is_live() {
-        sources.insert(0, Box::new(live(&catalog, &claimed)?));
+        sources.insert(0, Box::new(live(bus, &catalog, &claimed)?));
     }
     match sources.len() {
         0 => anyhow::bail!("`source` names nothing to read from"),
@@ -41,13 +45,22 @@ pub fn open(config: &SourceConfig, catalog: Catalog) -> anyhow::Result<Box<dyn S
 }
 
 /// The interfaces that the catalog names, but for the buses that bridges bring.
-fn live(catalog: &Catalog, claimed: &BTreeSet<BusId>) -> anyhow::Result<SocketCanSource> {
+fn live(
+    settings: &BusSettings,
+    catalog: &Catalog,
+    claimed: &BTreeSet<BusId>,
+) -> anyhow::Result<SocketCanSource> {
     let buses = catalog.buses.iter().enumerate().map(|(place, bus)| (BusId(place as u8), bus));
     let own = buses.filter(|(id, _)| !claimed.contains(id));
     let interfaces = own.map(|(id, bus)| (bus.interface.clone(), id)).collect();
     let wanted = catalog.signals.iter().filter(|signal| !claimed.contains(&signal.bus));
-    let ids = wanted.map(|signal| signal.id).collect::<BTreeSet<_>>().into_iter().collect();
-    let options = SocketCanOptions { ids: Some(ids), ..SocketCanOptions::new(interfaces) };
+    let ids: Vec<CanId> = wanted.map(|signal| signal.id).collect::<BTreeSet<_>>().into_iter().collect();
+    let options = SocketCanOptions {
+        ids: (settings.listen == Listen::Catalog).then_some(ids),
+        required: settings.required.clone(),
+        restart: settings.restart == Restart::Auto,
+        ..SocketCanOptions::new(interfaces)
+    };
     Ok(SocketCanSource::open(&options)?)
 }
 

@@ -5,14 +5,15 @@
 //! any executor; the receive buffer holds a third of a second of four full buses while it is away.
 
 use super::filter::kernel_filters;
+use super::links::Links;
 use super::recvmmsg::{Batch, MESSAGES, Message, boot_time, real_nanos};
 use super::{MAX_BATCH, MIN_BATCH, Source, SourceError, SourceEvent, SourceReport};
 use libc::{SO_RCVBUF, SO_RCVBUFFORCE, SO_RXQ_OVFL, SOL_SOCKET};
 use socketcan::{CanAddr, CanFdSocket, Socket as _, SocketOptions as _};
 use std::io::{self, ErrorKind};
-use std::path::Path;
 use std::thread;
 use std::time::Duration;
+use telltale_core::bus::LinkNews;
 use telltale_core::clock::ClockAnchor;
 use telltale_core::frame::{BusId, CanFrame, CanId, FrameKind};
 use telltale_wire::time::{MonoTime, WallTime};
@@ -29,12 +30,6 @@ const JITTER_US: u64 = 1_000;
 /// Before 2025 the wall clock has not been set since the machine started without one.
 const WALL_CLOCK_SET_NS: u64 = 1_735_689_600_000_000_000;
 
-/// `ARPHRD_CAN` of `linux/if_arp.h`.
-const LINK_TYPE_CAN: u32 = 280;
-
-/// Where the kernel tells of its interfaces.
-const SYS_CLASS_NET: &str = "/sys/class/net";
-
 /// What to listen to.
 #[derive(Clone, Debug)]
 pub struct SocketCanOptions {
@@ -44,13 +39,23 @@ pub struct SocketCanOptions {
     pub ids: Option<Vec<CanId>>,
     /// The receive buffer in bytes.
     pub receive_buffer: usize,
+    /// The interfaces that must be there and up at the start. The others are waited for.
+    pub required: Vec<String>,
+    /// Whether a controller that is bus-off is restarted where the kernel does not do it by itself.
+    pub restart: bool,
 }
 
 impl SocketCanOptions {
     /// All frames of these interfaces.
     #[must_use]
     pub fn new(interfaces: Vec<(String, BusId)>) -> SocketCanOptions {
-        SocketCanOptions { interfaces, ids: None, receive_buffer: RECEIVE_BUFFER }
+        SocketCanOptions {
+            interfaces,
+            ids: None,
+            receive_buffer: RECEIVE_BUFFER,
+            required: Vec::new(),
+            restart: false,
+        }
     }
 }
 
@@ -58,8 +63,8 @@ impl SocketCanOptions {
 pub struct SocketCanSource {
     socket: CanFdSocket,
     batch: Box<Batch>,
-    /// The interfaces that were asked for; a handful, so a search is faster than a table.
-    buses: Vec<(u32, BusId)>,
+    links: Links,
+    hears_all: bool,
     timeout: Option<Duration>,
     /// The latest read took all there was.
     rest: bool,
@@ -71,21 +76,19 @@ pub struct SocketCanSource {
 }
 
 impl SocketCanSource {
-    /// Opens the interfaces, which must exist and be up.
+    /// Opens the interfaces. Those that are absent or down are waited for, unless they are required.
     ///
     /// # Errors
     /// What is missing, and the command that provides it.
     pub fn open(options: &SocketCanOptions) -> Result<SocketCanSource, SourceError> {
-        let mut buses = Vec::with_capacity(options.interfaces.len());
-        for (name, bus) in &options.interfaces {
-            buses.push((find_interface(name, Path::new(SYS_CLASS_NET))?, *bus));
+        if options.interfaces.is_empty() {
+            return Err(SourceError::NoInterfaces);
         }
-        // One interface is bound to by itself; index 0 hears all there are.
-        let address = match buses[..] {
-            [] => return Err(SourceError::NoInterfaces),
-            [(ifindex, _)] => CanAddr::new(ifindex),
-            _ => CanAddr::new(0),
-        };
+        let links = Links::open(&options.interfaces, options.restart, boot_time());
+        let links = links.map_err(|source| SourceError::Netlink { source })?;
+        links.check(&options.required)?;
+        // Bound to no interface the socket hears all there are, and those that come later, and its filters stay.
+        let address = CanAddr::new(0);
         let socket = CanFdSocket::open_addr(&address).map_err(open_error)?;
         let mut report = SourceReport::default();
         set_up(&socket, options, &mut report).map_err(socket_error("set up"))?;
@@ -93,7 +96,8 @@ impl SocketCanSource {
         Ok(SocketCanSource {
             socket,
             batch: Batch::new(),
-            buses,
+            links,
+            hears_all: options.ids.is_none(),
             timeout: None,
             rest: false,
             latest: MonoTime(0),
@@ -112,14 +116,12 @@ impl SocketCanSource {
         let received = match self.batch.receive(&self.socket, !wait.is_zero()) {
             Ok(received) => received,
             Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return Ok(false),
-            Err(e) if e.raw_os_error() == Some(libc::ENETDOWN) => {
-                // The socket stays with the interface and hears it again when it comes back.
-                log::warn!("a CAN interface went down");
-                return Ok(false);
-            }
+            // Told to sockets of an interface that goes; this one has none, and hears the others on.
+            Err(e) if matches!(e.raw_os_error(), Some(libc::ENETDOWN | libc::ENODEV)) => return Ok(false),
             Err(e) => return Err(e),
         };
         let (mono, real) = both_clocks();
+        let mut looked = false;
         for message in self.batch.messages() {
             let Some(message) = message else {
                 self.report.bad_lines += 1;
@@ -129,12 +131,18 @@ impl SocketCanSource {
                 self.report.lost += u64::from(dropped.wrapping_sub(self.dropped));
                 self.dropped = dropped;
             }
-            let Some((_, bus)) = self.buses.iter().find(|(index, _)| *index == message.ifindex) else {
+            let mut bus = self.links.bus_of(message.ifindex);
+            if bus.is_none() && !std::mem::replace(&mut looked, true) {
+                // It may have come just now: then the news of it already wait.
+                self.links.look(mono)?;
+                bus = self.links.bus_of(message.ifindex);
+            }
+            let Some(bus) = bus else {
                 self.report.unclaimed += 1;
                 continue;
             };
             let at = place(&message, (mono, real), &mut self.latest, &mut self.report.clock_steps);
-            match frame(&message, at, *bus) {
+            match frame(&message, at, bus) {
                 Some(frame) => frames.push(frame),
                 None => self.report.bad_lines += 1,
             }
@@ -168,6 +176,9 @@ impl Source for SocketCanSource {
                 }
             }
         }
+        if let Err(source) = self.links.turn(boot_time()) {
+            self.failed.get_or_insert(SourceError::Netlink { source });
+        }
         if !frames.is_empty() {
             self.report.frames += frames.len() as u64;
             return Ok(SourceEvent::Frames(frames.len()));
@@ -179,8 +190,15 @@ impl Source for SocketCanSource {
         boot_time()
     }
 
+    fn poll_link(&mut self) -> Option<LinkNews> {
+        self.links.poll()
+    }
+
     fn retarget(&mut self, wanted: &[(BusId, CanId)]) -> Result<(), SourceError> {
-        let own = |bus: &BusId| self.buses.iter().any(|(_, known)| known == bus);
+        if self.hears_all {
+            return Ok(());
+        }
+        let own = |bus: &BusId| self.links.watches(*bus);
         let ids: Vec<CanId> = wanted.iter().filter(|(bus, _)| own(bus)).map(|(_, id)| *id).collect();
         let set = match kernel_filters(&ids) {
             Some(filters) => self.socket.set_filters(&filters),
@@ -200,26 +218,6 @@ impl Source for SocketCanSource {
     fn report(&self) -> SourceReport {
         self.report.clone()
     }
-}
-
-/// The interface's index, if it is a CAN interface that is up.
-fn find_interface(name: &str, sys: &Path) -> Result<u32, SourceError> {
-    let owned = || name.to_owned();
-    let missing = |_| SourceError::NoSuchInterface { name: owned() };
-    let ifindex = CanAddr::from_iface(name).map_err(missing)?.ifindex();
-    // Without sysfs, opening the socket has to tell.
-    let number = |file: &str| -> Option<u32> {
-        let text = std::fs::read_to_string(sys.join(name).join(file)).ok()?;
-        let text = text.trim();
-        text.strip_prefix("0x").map_or_else(|| text.parse().ok(), |hex| u32::from_str_radix(hex, 16).ok())
-    };
-    if number("type").is_some_and(|kind| kind != LINK_TYPE_CAN) {
-        return Err(SourceError::NotCan { name: owned() });
-    }
-    if number("flags").is_some_and(|flags| flags & libc::IFF_UP as u32 == 0) {
-        return Err(SourceError::InterfaceDown { name: owned() });
-    }
-    Ok(ifindex)
 }
 
 fn open_error(source: io::Error) -> SourceError {
@@ -358,23 +356,6 @@ mod tests {
         assert_eq!(at(Some(900_000_000_000)), (9_999_000, 1), "set ahead while it waited");
         assert_eq!(at(Some(2_000_000_000_000)), (10_000_000, 2), "set back while it waited");
         assert_eq!(at(None), (10_000_000, 2));
-    }
-
-    #[test]
-    fn interfaces_that_cannot_be_used_are_refused_with_the_way_out() {
-        let refused = |name: &str, sys: &Path| find_interface(name, sys).unwrap_err().to_string();
-        let sys = std::env::temp_dir().join(format!("telltale-sys-{}", std::process::id()));
-        let lo = sys.join("lo");
-        std::fs::create_dir_all(&lo).unwrap();
-        assert!(refused("can77", &sys).contains("ip link add dev can77 type vcan"));
-        std::fs::write(lo.join("type"), "772\n").unwrap();
-        assert_eq!(refused("lo", &sys), "lo is no CAN interface");
-        std::fs::write(lo.join("type"), "280\n").unwrap();
-        std::fs::write(lo.join("flags"), "0x80\n").unwrap();
-        assert!(refused("lo", &sys).contains("ip link set lo up type can bitrate 500000"));
-        std::fs::write(lo.join("flags"), "0x81\n").unwrap();
-        assert!(find_interface("lo", &sys).unwrap() > 0);
-        std::fs::remove_dir_all(&sys).unwrap();
     }
 
     #[test]

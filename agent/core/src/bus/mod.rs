@@ -7,6 +7,7 @@ mod link;
 mod messages;
 mod monitor;
 mod restart;
+pub mod rtnetlink;
 #[cfg(test)]
 mod tests;
 mod unknown;
