@@ -1,5 +1,5 @@
 //! What one frame costs, in instructions: frames with ten signals each (both byte orders, signed and unsigned,
-//! scaled, with ranges and sentinels), through the pipeline into the windows of a model that takes all signals.
+//! scaled, with ranges and sentinels), into the windows of a model that takes all signals.
 //!
 //! Callgrind counts the whole program. Running it twice and dividing the difference by the difference in frames
 //! leaves the cost of a frame alone, without the set-up:
@@ -12,12 +12,14 @@
 //! ```
 //!
 //! A frame comes each millisecond. The grid is that of the cell-fault model: a step closes each 30 seconds and a
-//! window falls due every ten steps. The 300,000 frames hold ten steps, one window and five summaries, so that
-//! these are in the figure at the rate at which a vehicle pays for them; a model's inference is not.
+//! window falls due every ten steps. The 300,000 frames hold ten steps, one window and, in `loop`, 300 steps of the
+//! statistics and five summaries, so that these are in the figure at the rate at which a vehicle pays for them; a
+//! model's inference is not.
 //!
 //! Scenarios: `plain` (standard identifiers), `extended` (29-bit identifiers), `multiplexed` (ten of forty signals
-//! are selected by a switch), and `decoder` (`plain` without the pipeline, into a sum per signal). Prints the frames,
-//! the samples and a sum or the windows, so that nothing can be left out.
+//! are selected by a switch), `loop` (`plain` through the whole loop of the agent, with the statistics of every signal
+//! and bus), and `decoder` (`plain` without windows, into a sum per signal). Prints the frames, the samples and a sum or
+//! the windows, so that nothing can be left out.
 
 #![allow(clippy::print_stdout)] // It is a program that reports.
 
@@ -25,7 +27,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 use telltale_core::catalog::Catalog;
 use telltale_core::dbc::Disposition;
-use telltale_core::feature::FeatureSpec;
+use telltale_core::feature::{Extractor, FeatureSpec};
 use telltale_core::frame::{BusId, CanFrame, CanId, FrameKind};
 use telltale_core::model::{Manifest, Model};
 use telltale_core::pipeline::{LoadedModel, Pipeline, PipelineConfig};
@@ -55,8 +57,10 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let scenario = arguments.next().unwrap_or_default();
     let frames = arguments.next().and_then(|text| text.parse().ok());
-    let (Some(frames), "plain" | "extended" | "multiplexed" | "decoder") = (frames, scenario.as_str()) else {
-        println!("usage: decode_callgrind plain|extended|multiplexed|decoder FRAMES");
+    let (Some(frames), "plain" | "extended" | "multiplexed" | "loop" | "decoder") =
+        (frames, scenario.as_str())
+    else {
+        println!("usage: decode_callgrind plain|extended|multiplexed|loop|decoder FRAMES");
         return ExitCode::FAILURE;
     };
     match run(&scenario, frames) {
@@ -73,15 +77,32 @@ fn run(scenario: &str, frames: u64) -> Result<(), String> {
     let catalog = Catalog::parse(&catalog, "bench.toml", &mut |_| Ok(dbc.clone().into_bytes()))
         .map_err(|error| error.to_string())?;
     let stream = stream(scenario)?;
-    if scenario == "decoder" {
-        decode(&catalog, stream, frames)
-    } else {
-        capture(&catalog, stream, frames)?
+    match scenario {
+        "decoder" => decode(&catalog, stream, frames),
+        "loop" => capture(&catalog, stream, frames)?,
+        _ => window(&catalog, stream, frames)?,
     }
     Ok(())
 }
 
-/// The whole way into the windows.
+/// The way into the windows.
+fn window(catalog: &Catalog, mut stream: Vec<CanFrame>, frames: u64) -> Result<(), String> {
+    let features = FeatureSpec::parse(FEATURES, "features").map_err(|error| error.to_string())?;
+    let mut extractor = Extractor::new(&features, catalog).map_err(|error| error.to_string())?;
+    let decoder = catalog.decoder();
+    let (mut samples, mut windows) = (0, 0u32);
+    drive(&mut stream, frames, |frame| {
+        extractor.advance(frame.at, |_, _| windows += 1);
+        let disposition = extractor.take(frame.at, |sink| decoder.dispatch(frame, sink));
+        if let Disposition::Decoded(count) = disposition {
+            samples += u64::from(count);
+        }
+    });
+    println!("{frames} frames, {samples} samples, {windows} windows");
+    Ok(())
+}
+
+/// The whole loop.
 fn capture(catalog: &Catalog, mut stream: Vec<CanFrame>, frames: u64) -> Result<(), String> {
     let features = FeatureSpec::parse(FEATURES, "features").map_err(|error| error.to_string())?;
     let manifest = MANIFEST.replace("{digest}", &features.digest.to_hex());

@@ -21,6 +21,7 @@ pub mod rules;
 pub mod signal;
 pub mod snapshot;
 pub mod spool;
+pub mod statistics;
 pub mod trace;
 pub mod uplink;
 pub mod verdict;

@@ -11,6 +11,8 @@ use telltale_core::model::{Manifest, Model};
 use telltale_core::pipeline::{LoadedModel, Pipeline, PipelineConfig, View};
 use telltale_core::snapshot::{MEMORY_RANGE, SLOT, SnapshotConfig};
 use telltale_wire::digest::Digest;
+use telltale_wire::record::Record;
+use telltale_wire::signals::SignalRecord;
 use telltale_wire::time::MonoTime;
 
 const DBC: &str = "VERSION \"\"\n\nBS_:\n\nBO_ 256 A: 8 Node\n SG_ Mode M : 0|8@1+ (1,0) [0|0] \"\" Node\n \
@@ -100,6 +102,17 @@ fn the_way_from_frame_to_verdict_allocates_nothing() {
         assert!(pipeline.totals().frames as usize > 2 * MEMORY_RANGE.start() / SLOT, "the ring was filled");
         assert!(pipeline.poll_record().is_none(), "a calm signal changes no verdict");
         assert_eq!(run.count_total, 0, "{models} models: {run:?}");
+
+        // The steps of the statistics were among what was measured: more values than a sketch has room for.
+        pipeline.finish();
+        let statistics = std::iter::from_fn(|| pipeline.poll_record()).find_map(|record| match record {
+            Record::Signals(SignalRecord::Statistics(statistics)) => Some(statistics),
+            _ => None,
+        });
+        let series = statistics.unwrap().series;
+        assert!(series.steps >= 660, "{} steps", series.steps);
+        let values = series.series[0].values.as_ref().unwrap();
+        assert_eq!(values.sketch.count(), u64::from(series.steps));
 
         let mut view = View::with_room(pipeline.outline());
         let look = allocation_counter::measure(|| pipeline.look(MonoTime(660_000_000), &mut view));

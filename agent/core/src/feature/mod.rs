@@ -13,7 +13,6 @@ pub use spec::FeatureSpec;
 pub use window::{Layout, LayoutError, Resampler, Samples, Window};
 
 use crate::catalog::Catalog;
-use crate::signal::{NoData, SignalId};
 use telltale_wire::time::MonoTime;
 
 /// Samples in, features out: the resampler and the computation behind it, for one specification.
@@ -52,11 +51,6 @@ impl Extractor {
     #[inline]
     pub fn take<R>(&mut self, at: MonoTime, deliver: impl FnOnce(&mut Samples<'_>) -> R) -> R {
         self.resampler.take(at, deliver)
-    }
-
-    /// The latest sample of each signal of the specification that had any: see [`Resampler::latest`].
-    pub fn latest(&self) -> impl Iterator<Item = (SignalId, Result<f32, NoData>, Option<MonoTime>)> {
-        self.resampler.latest()
     }
 
     /// Whether [`Extractor::advance`] has something to do at `now`.

@@ -106,10 +106,6 @@ struct Slot {
     count: u32,
     /// The mean of the latest step that had samples.
     last: f32,
-    /// The latest sample, in single precision so that a slot stays 32 bytes; NaN if it had no value.
-    latest: f32,
-    /// Why it had none.
-    latest_absent: NoData,
     /// Whether there was such a step.
     is_known: bool,
     /// Why the latest sample without a value had none; [`NoData::NotReceived`] if there was no such sample.
@@ -121,8 +117,6 @@ const EMPTY: Slot = Slot {
     last_at: MonoTime(0),
     count: 0,
     last: 0.0,
-    latest: f32::NAN,
-    latest_absent: NoData::NotReceived,
     is_known: false,
     absent: NoData::NotReceived,
 };
@@ -189,7 +183,7 @@ impl Resampler {
         self.step_end = if now > silence_ends { None } else { Some(end) };
         if self.step_end.is_none() {
             self.window.clear();
-            self.slots.iter_mut().for_each(Slot::forget);
+            self.slots.fill(EMPTY);
         }
     }
 
@@ -213,16 +207,6 @@ impl Resampler {
             }
         }
         result
-    }
-
-    /// The latest sample of each signal of the specification that had any, with the time of its latest value.
-    pub fn latest(&self) -> impl Iterator<Item = (SignalId, Result<f32, NoData>, Option<MonoTime>)> {
-        let heard = |(id, slot): (&SignalId, &Slot)| {
-            let latest = if slot.latest.is_nan() { Err(slot.latest_absent) } else { Ok(slot.latest) };
-            let at = (latest.is_ok() || slot.last_at != MonoTime(0)).then_some(slot.last_at);
-            (latest != Err(NoData::NotReceived)).then_some((*id, latest, at))
-        };
-        self.layout.signals.iter().zip(&self.slots).filter_map(heard)
     }
 
     /// Where the specification's signals stand.
@@ -251,12 +235,6 @@ impl Resampler {
 }
 
 impl Slot {
-    /// Starts afresh, but for the latest sample: it is old, not unheard of.
-    fn forget(&mut self) {
-        let Slot { last_at, latest, latest_absent, .. } = *self;
-        *self = Slot { last_at, latest, latest_absent, ..EMPTY };
-    }
-
     /// What a step that ended at `end` and had no sample holds.
     fn held(&self, end: MonoTime, stale_after: Duration) -> Cell {
         if !self.is_known {
@@ -285,41 +263,24 @@ impl Samples<'_> {
     }
 }
 
-impl Samples<'_> {
-    /// Takes a value; false if the specification does not use the signal.
-    #[inline]
-    pub fn offer(&mut self, signal: SignalId, value: f64) -> bool {
-        let at = self.at;
-        let Some(slot) = self.slot(signal) else { return false };
-        slot.sum += value;
-        slot.count += 1;
-        slot.last_at = at;
-        slot.latest = value as f32;
-        self.heard = true;
-        true
-    }
-
-    /// Takes a sample without a value; false if the specification does not use the signal.
-    #[inline]
-    pub fn offer_absent(&mut self, signal: SignalId, why: NoData) -> bool {
-        let Some(slot) = self.slot(signal) else { return false };
-        slot.absent = why;
-        slot.latest = f32::NAN;
-        slot.latest_absent = why;
-        self.heard = true;
-        true
-    }
-}
-
 impl SampleSink for Samples<'_> {
     #[inline]
     fn value(&mut self, signal: SignalId, value: f64) {
-        self.offer(signal, value);
+        let at = self.at;
+        if let Some(slot) = self.slot(signal) {
+            slot.sum += value;
+            slot.count += 1;
+            slot.last_at = at;
+            self.heard = true;
+        }
     }
 
     #[inline]
     fn absent(&mut self, signal: SignalId, why: NoData) {
-        self.offer_absent(signal, why);
+        if let Some(slot) = self.slot(signal) {
+            slot.absent = why;
+            self.heard = true;
+        }
     }
 }
 

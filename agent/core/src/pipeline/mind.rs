@@ -9,6 +9,7 @@ use crate::feature::spec::{Feature, FeatureSpec, Op};
 use crate::feature::{Extractor, FeatureTable, LayoutError, Window};
 use crate::model::{Manifest, Model};
 use crate::rules::{self, Finding, Limits};
+use crate::statistics::Scores;
 use crate::verdict::{Change, Judge};
 use std::collections::VecDeque;
 use telltale_wire::digest::{Digest, ShortDigest};
@@ -16,6 +17,7 @@ use telltale_wire::record::{
     ABSENT, Counts, Evidence, IndeterminateReason, ModelRef, ModelSummary, NO_SCORE, Record, VerdictCode,
     VerdictEvent,
 };
+use telltale_wire::signals::Series;
 use telltale_wire::time::MonoTime;
 use telltale_wire::unit::Unit;
 use thiserror::Error;
@@ -93,6 +95,7 @@ pub(super) struct Mind {
     limits_judge: Judge,
     limits_subjects: Vec<Subject>,
     limits_reference: ModelRef,
+    given: Scores,
     /// What the latest window left, for whoever looks on.
     standing: Vec<SubjectView>,
     latest_window: Option<MonoTime>,
@@ -158,6 +161,7 @@ impl Mind {
             reference: manifest.reference(&digest),
             judge: Judge::new(manifest.decision, n),
             prefix: prefix(&features),
+            given: Scores::new(),
             standing: vec![UNSEEN; n],
             latest_window: None,
             summary: Stretch {
@@ -206,6 +210,7 @@ impl Mind {
         self.summary.reference = table.reference();
         for subject in 0..self.subjects.len() {
             let score = self.scorer.scores[subject];
+            self.given.add(score);
             self.summary.note(subject, table, score);
             let judgement = self.judge.judge(subject, at, score);
             let verdict = self.standing_verdict(subject, judgement.verdict);
@@ -251,6 +256,11 @@ impl Mind {
         stretch.best.fill(NO_SCORE);
         stretch.deviation.fill(ABSENT);
         Some(summary)
+    }
+
+    /// What the scores of a stretch of so many steps came to.
+    pub(super) fn take_scores(&mut self, steps: u32) -> Series {
+        self.given.take(steps)
     }
 
     /// The model's verdict; where the model itself failed, the limits stand in for it.

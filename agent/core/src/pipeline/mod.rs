@@ -24,7 +24,8 @@ use crate::dbc::{Decoder, Disposition, Found, MessageRef};
 use crate::feature::Extractor;
 use crate::frame::CanFrame;
 use crate::snapshot::{Packer, Recorder, SnapshotConfig, SnapshotRequest, Triggered};
-use latest::{Fan, Noting};
+use crate::statistics::{Statistics, Tally, Tap};
+use latest::Fan;
 use mind::{Mind, Outcome};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -63,10 +64,11 @@ pub struct Pipeline {
     watchers: Vec<Watcher>,
     totals: Counts,
     monitor: Monitor,
-    /// The latest samples of the signals that no model uses.
-    rest: Vec<Latest>,
+    statistics: Statistics,
     summary: SummaryBuilder,
     recorder: Recorder,
+    /// Before this nothing is due: what a frame costs is one comparison.
+    wake: MonoTime,
     anchor: Option<ClockAnchor>,
     records: VecDeque<Record>,
 }
@@ -96,6 +98,7 @@ impl Pipeline {
                 Ok(Watcher { extractor, mind })
             })
             .collect::<Result<Vec<Watcher>, LoadError>>()?;
+        let names: Vec<String> = watchers.iter().map(|w| w.mind.reference().name.clone()).collect();
         let outline = Outline::new(catalog, watchers.iter().map(|w| w.mind.outline()).collect());
         let decoder = catalog.decoder();
         Ok(Pipeline {
@@ -104,10 +107,11 @@ impl Pipeline {
             decoder,
             watchers,
             totals: Counts::default(),
-            rest: vec![Latest::NONE; catalog.signals.len()],
+            statistics: Statistics::new(catalog, &names),
             summary: SummaryBuilder::new(config.summary_period),
             recorder: Recorder::new(Packer::new(catalog), config.snapshot)
                 .map_err(|pattern| LoadError::SnapshotSignal { pattern })?,
+            wake: MonoTime(0),
             anchor: None,
             records: VecDeque::new(),
         })
@@ -133,23 +137,26 @@ impl Pipeline {
     /// Takes a frame. Its time must not lie before that of the frame before it: sources see to that.
     #[inline]
     pub fn handle_frame(&mut self, frame: &CanFrame) {
-        if self.summary.is_due(frame.at) {
-            self.close_summary();
+        if frame.at >= self.wake {
+            self.wake_for(frame.at);
         }
-        self.turn(frame.at);
         self.summary.saw_frame(frame.at);
         self.totals.frames += 1;
+        self.statistics.count_frame(frame);
         let disposition = match self.decoder.find(frame) {
             Found::Message(message) => match self.monitor.saw_message(message, frame, &mut self.records) {
                 true => {
-                    let (watchers, rest) = (&mut self.watchers, &mut self.rest);
-                    let disposition = deliver::<true>(&self.decoder, watchers, rest, message, frame);
+                    let (watchers, tallies) = (&mut self.watchers, self.statistics.tallies());
+                    let disposition = deliver::<true>(&self.decoder, watchers, tallies, message, frame);
                     if matches!(disposition, Disposition::Decoded(_)) {
                         self.recorder.keep(frame);
                     }
                     disposition
                 }
-                false => deliver_torn(&self.decoder, &mut self.watchers, &mut self.rest, message, frame),
+                false => {
+                    let (watchers, tallies) = (&mut self.watchers, self.statistics.tallies());
+                    deliver_torn(&self.decoder, watchers, tallies, message, frame)
+                }
             },
             Found::Filtered => {
                 self.monitor.saw(frame, &mut self.records);
@@ -175,6 +182,18 @@ impl Pipeline {
         }
     }
 
+    /// What is due before a frame at `at` counts.
+    #[inline(never)]
+    fn wake_for(&mut self, at: MonoTime) {
+        self.close_if_due(at);
+        self.turn(at);
+        if self.summary.begin(at) {
+            self.statistics.begin(at);
+        }
+        self.statistics.tick_to(at);
+        self.plan();
+    }
+
     /// Takes what the kernel told of a bus's interface.
     pub fn handle_link(&mut self, news: &LinkNews) {
         self.monitor.handle_link(news, &mut self.records);
@@ -184,9 +203,24 @@ impl Pipeline {
     pub fn handle_timeout(&mut self, now: MonoTime) {
         self.turn(now);
         self.monitor.handle_timeout(now, &mut self.records);
-        if self.summary.is_due(now) {
-            self.close_summary();
+        self.close_if_due(now);
+        self.plan();
+    }
+
+    fn close_if_due(&mut self, now: MonoTime) {
+        if let Some(due) = self.summary.due().filter(|due| *due <= now) {
+            self.close_summary(due);
         }
+    }
+
+    /// Works out when something is next due. A stretch that has not begun, and an extractor that waits for its first
+    /// sample, may have something due right behind the next frame.
+    fn plan(&mut self) {
+        let due = |due: Option<MonoTime>| due.unwrap_or(MonoTime(0));
+        let windows = self.watchers.iter().map(|watcher| due(watcher.extractor.next_deadline()));
+        let stretch = due(self.summary.due()).min(self.statistics.next_tick());
+        let earliest = windows.fold(stretch, MonoTime::min);
+        self.wake = self.recorder.next_deadline().map_or(earliest, |snapshot| earliest.min(snapshot));
     }
 
     /// When [`Pipeline::handle_timeout`] next has something to do.
@@ -206,14 +240,16 @@ impl Pipeline {
     /// stays without a verdict. A snapshot under way is told with what there is.
     pub fn finish(&mut self) {
         let end = self.summary.latest();
-        self.close_summary();
+        self.close_summary(end);
         self.monitor.finish(end, &mut self.records);
         self.recorder.finish(end, self.anchor, &mut self.records);
     }
 
     /// Asks for a snapshot around `now`, as a person at the vehicle does.
     pub fn trigger_snapshot(&mut self, now: MonoTime, note: String, request: &SnapshotRequest) -> Triggered {
-        self.recorder.trigger(now, SnapshotCause::Command { note }, request)
+        let triggered = self.recorder.trigger(now, SnapshotCause::Command { note }, request);
+        self.plan();
+        triggered
     }
 
     /// Everything counted since the start.
@@ -236,7 +272,7 @@ impl Pipeline {
         if self.outline.catalog != before.outline.catalog {
             return;
         }
-        std::mem::swap(&mut self.rest, &mut before.rest);
+        self.statistics.inherit_samples(&before.statistics);
         for watcher in &mut self.watchers {
             let same = |old: &&mut Watcher| old.mind.reference() == watcher.mind.reference();
             if let Some(old) = before.watchers.iter_mut().find(same) {
@@ -260,7 +296,8 @@ impl Pipeline {
         view.bus_frames.extend(self.monitor.frames());
         view.bus_states.clear();
         view.bus_states.extend(self.monitor.states());
-        latest::collect(&self.rest, &self.watchers, &mut view.signals);
+        view.signals.clear();
+        view.signals.extend(self.statistics.latest().map(|(value, at)| Latest { value, at }));
         view.models.resize_with(self.watchers.len(), ModelView::default);
         for (watcher, model) in self.watchers.iter().zip(&mut view.models) {
             watcher.mind.look(model);
@@ -289,7 +326,10 @@ impl Pipeline {
             let Watcher { extractor, mind } = watcher;
             let mut outcome =
                 Outcome { counts: &mut self.totals, records: &mut self.records, anchor: self.anchor };
-            extractor.advance(now, |window, table| mind.think(window, table, &mut outcome));
+            extractor.advance(now, |window, table| {
+                mind.think(window, table, &mut outcome);
+                self.statistics.judged_after(now.since(window.end()));
+            });
         }
         for place in told..self.records.len() {
             let Some(Record::Verdict(event)) = self.records.get(place) else { continue };
@@ -301,10 +341,16 @@ impl Pipeline {
         }
     }
 
-    fn close_summary(&mut self) {
+    /// Ends the stretch, whose steps end at `until`.
+    fn close_summary(&mut self, until: MonoTime) {
+        self.statistics.tick_to(until);
         let models = || self.watchers.iter_mut().filter_map(|w| w.mind.take_summary()).collect();
         if let Some(summary) = self.summary.close(&self.totals, self.anchor, models) {
+            let last = summary.to.mono;
             self.records.push_back(Record::Summary(summary));
+            let watchers = &mut self.watchers;
+            let scores = |steps| watchers.iter_mut().map(|w| w.mind.take_scores(steps)).collect();
+            self.statistics.close(last, self.anchor, scores, |record| self.records.push_back(record));
         }
     }
 }
@@ -314,7 +360,7 @@ impl Pipeline {
 fn deliver<const WHOLE: bool>(
     decoder: &Decoder,
     watchers: &mut [Watcher],
-    rest: &mut [Latest],
+    tallies: &mut [Tally],
     message: MessageRef<'_>,
     frame: &CanFrame,
 ) -> Disposition {
@@ -322,12 +368,12 @@ fn deliver<const WHOLE: bool>(
     match watchers {
         // The usual vehicle has one model: its windows are the decoder's sink.
         [only] => only.extractor.take(at, |next| {
-            let sink = Noting { rest, at, next };
+            let sink = Tap { tallies, at, next };
             decoder.deliver(message, frame, &mut Trusted::<_, WHOLE>(sink))
         }),
         watchers => {
             let next = &mut Fan { at, watchers };
-            let sink = Noting { rest, at, next };
+            let sink = Tap { tallies, at, next };
             decoder.deliver(message, frame, &mut Trusted::<_, WHOLE>(sink))
         }
     }
@@ -337,11 +383,11 @@ fn deliver<const WHOLE: bool>(
 fn deliver_torn(
     decoder: &Decoder,
     watchers: &mut [Watcher],
-    rest: &mut [Latest],
+    tallies: &mut [Tally],
     message: MessageRef<'_>,
     frame: &CanFrame,
 ) -> Disposition {
-    deliver::<false>(decoder, watchers, rest, message, frame)
+    deliver::<false>(decoder, watchers, tallies, message, frame)
 }
 
 #[cfg(test)]

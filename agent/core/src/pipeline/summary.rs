@@ -13,7 +13,7 @@ const NEVER: MonoTime = MonoTime(u64::MAX);
 pub(super) struct SummaryBuilder {
     period: Duration,
     from: Option<MonoTime>,
-    /// Told once a stretch, asked once a frame; [`NEVER`] while nothing has been seen in it.
+    /// [`NEVER`] while nothing has been seen in it.
     due: MonoTime,
     to: MonoTime,
     before: Counts,
@@ -29,12 +29,18 @@ impl SummaryBuilder {
         self.before = *totals;
     }
 
-    #[inline]
-    pub(super) fn saw_frame(&mut self, at: MonoTime) {
-        if self.from.is_none() {
+    /// Begins a stretch at the time of its first frame; false if one is under way.
+    pub(super) fn begin(&mut self, at: MonoTime) -> bool {
+        let begins = self.from.is_none();
+        if begins {
             self.from = Some(at);
             self.due = at.plus(self.period);
         }
+        begins
+    }
+
+    #[inline]
+    pub(super) fn saw_frame(&mut self, at: MonoTime) {
         self.to = at;
     }
 
@@ -46,11 +52,6 @@ impl SummaryBuilder {
     /// When the stretch under way ends; `None` while nothing has been seen in it.
     pub(super) fn due(&self) -> Option<MonoTime> {
         (self.due != NEVER).then_some(self.due)
-    }
-
-    #[inline]
-    pub(super) fn is_due(&self, now: MonoTime) -> bool {
-        now >= self.due
     }
 
     /// Closes the stretch; `None` if nothing was seen in it.
@@ -95,13 +96,14 @@ mod tests {
         assert!(builder.close(&totals, None, Vec::new).is_none());
         for (at, frames) in [(10, 5), (20, 9)] {
             totals.frames = frames;
+            assert_eq!(builder.begin(MonoTime(at)), at == 10);
             builder.saw_frame(MonoTime(at));
         }
         assert_eq!(builder.due(), Some(MonoTime(60_000_010)));
         let first = builder.close(&totals, None, Vec::new).unwrap();
         assert_eq!((first.from.mono, first.to.mono, first.counts.frames), (MonoTime(10), MonoTime(20), 9));
         totals.frames = 11;
-        builder.saw_frame(MonoTime(70));
+        assert!(builder.begin(MonoTime(70)));
         assert_eq!(builder.close(&totals, None, Vec::new).unwrap().counts.frames, 2);
         assert!(builder.close(&totals, None, Vec::new).is_none());
     }

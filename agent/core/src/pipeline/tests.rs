@@ -158,7 +158,7 @@ fn a_frame_whose_checksum_does_not_fit_is_a_sensor_fault_and_never_a_value() {
     assert_eq!((n.decoded, n.samples), (4, 16));
     let mut view = View::with_room(pipeline.outline());
     pipeline.look(MonoTime(3 * S), &mut view);
-    assert_eq!(view.signals[0].value, Ok(f64::from(3.7_f32)));
+    assert_eq!(view.signals[0].value, Ok(3.7));
 
     let torn = [2_400, 3_700, 3_700, whole[3]];
     let events = run(&mut pipeline, 4..30, torn);
@@ -380,12 +380,13 @@ fn a_successor_goes_on_counting_and_keeps_the_models_that_stay() {
     before.finish();
     let closed = std::iter::from_fn(|| before.poll_record()).count();
     after.inherit(&mut before);
-    assert_eq!((closed, after.totals().frames), (2, 20), "a summary, and the statistics of the bus");
+    let told = "a summary, its statistics behind their names, and the account of the bus";
+    assert_eq!((closed, after.totals().frames), (4, 20), "{told}");
     let mut view = View::with_room(after.outline());
     after.look(MonoTime(20 * S), &mut view);
     assert_eq!(view.bus_frames[0], 20);
     assert_eq!((view.models[0].window, view.models[1].window), (None, Some(MonoTime(18 * S))));
-    assert_eq!(view.signals[0].value, Ok(f64::from(3.7_f32)));
+    assert_eq!(view.signals[0].value, Ok(3.7));
 
     run(&mut after, 20..21, [3_700; CELLS]);
     after.finish();
