@@ -133,7 +133,10 @@ key = "pki/vehicles/v1/vehicle.key"
         let copy = tempfile::tempdir().unwrap();
         for entry in fs::read_dir(self.path("spool")).unwrap() {
             let entry = entry.unwrap();
-            fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+            // The agent's control socket lies there, too.
+            if entry.file_type().unwrap().is_file() {
+                fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+            }
         }
         let me = BootId::new(u32::MAX, round);
         let now = Stamp { mono: MonoTime(0), wall: None };

@@ -13,8 +13,7 @@ use std::time::Duration;
 use telltale_wire::record::{Record, VerdictCode};
 
 /// The drive of the tests: twenty minutes with a cell that falls away quickly.
-const DRIVE: [&str; 8] =
-    ["--hours", "0.34", "--fault", "cell-drift", "--onset-minutes", "0", "--severity", "3000"];
+const DRIVE: [&str; 4] = ["--hours", "0.34", "--fault", "cell-drift:onset=0,mv_per_hour=3000"];
 
 /// How many times faster than its drive the bus is played: the model's grid of 30 s becomes one of half a second.
 const HASTE: f64 = 60.0;

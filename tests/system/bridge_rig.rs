@@ -37,7 +37,7 @@ pub(crate) struct Timed {
     data: Vec<u8>,
 }
 
-/// The frames of a candump log with standard identifiers.
+/// The frames of a simulated drive that the catalog names.
 pub(crate) fn frames_of(log: &Path) -> Vec<Timed> {
     let text = fs::read_to_string(log).unwrap();
     let frame = |line: &str| {
@@ -48,7 +48,7 @@ pub(crate) fn frames_of(log: &Path) -> Vec<Timed> {
         let data = (0..data.len() / 2).map(byte).collect();
         Timed { seconds, id: u16::from_str_radix(id, 16).unwrap(), data }
     };
-    text.lines().map(frame).collect()
+    rig::heard(&text).map(frame).collect()
 }
 
 /// QEMU with the firmware.

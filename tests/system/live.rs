@@ -75,7 +75,7 @@ fn the_agent_accounts_for_every_frame_of_a_live_bus() {
     assert!(counts.samples > sent, "{counts:?}");
 }
 
-/// A catalog whose bus is vcan0, the model beside it, and a drive; gives the frames of the drive.
+/// A catalog whose bus is vcan0, the model beside it, and a drive; gives the frames of the drive that are to be heard.
 fn prepare(folder: &Path) -> u64 {
     for entry in fs::read_dir(rig::cell_fault()).unwrap() {
         let path = entry.unwrap().path();
@@ -90,7 +90,7 @@ fn prepare(folder: &Path) -> u64 {
     fs::write(folder.join("telltale.toml"), CONFIG).unwrap();
     let log = folder.join("drive.log");
     rig::telltale_ok(&["simulate", "--hours", HOURS, "-o", rig::text(&log)]);
-    fs::read_to_string(log).unwrap().lines().count() as u64
+    rig::heard(&fs::read_to_string(log).unwrap()).count() as u64
 }
 
 /// What the summaries in a spool count together.

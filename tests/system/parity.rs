@@ -71,3 +71,17 @@ fn aarch64_gives_the_same_verdicts() {
     let emulated: Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
     assert_eq!(comparable(emulated), native);
 }
+
+/// The simulator's unit test holds this machine to the same digest.
+#[test]
+fn a_simulated_hour_is_the_same_on_aarch64() {
+    let Some(simulator) = env::var_os("TELLTALE_AARCH64_SIL") else {
+        println!("skipped: TELLTALE_AARCH64_SIL names no aarch64 simulator (`cargo xtask ci` builds one)");
+        return;
+    };
+    let output = Command::new("qemu-aarch64-static").arg(simulator).output().unwrap();
+    assert!(output.status.success(), "{}", rig::stderr(&output));
+    let out = String::from_utf8(output.stdout).unwrap();
+    let pinned = include_str!("../../cross/sil/first-hour.sha256");
+    assert_eq!(out.lines().next(), Some(pinned.trim()), "{out}");
+}

@@ -1,34 +1,23 @@
 //! `telltale simulate`: a vehicle without a vehicle, as candump text.
+#![allow(clippy::print_stdout)]
 
 use anyhow::{Context as _, bail};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
-use std::time::Duration;
-use telltale_sil::{CellNumber, Fault, Options};
+use std::path::{Path, PathBuf};
+use telltale_sil::{EXAMPLE, KINDS, KindInfo, Spec, Vehicle, truth};
 use telltale_workbench::channel::Channel;
-use telltale_workbench::simulate;
+use telltale_workbench::simulate::{self, Written};
 
 const HELP: &str = "\
-A pack of 96 cells behind its battery management system, on seeded trips with gaps between. It speaks
-models/cell-fault/bms.dbc. One seed gives one recording, to the byte, on every machine.
+A pack of 96 cells behind its battery management system, a powertrain, a driver and a road. It speaks
+models/cell-fault/bms.dbc and, with --powertrain, cross/sil/powertrain.dbc on a second bus. One seed gives one
+recording, to the byte, on every machine.
 
 Examples:
-  telltale simulate --seed 2 --hours 6 --fault cell-drift --cell 42 -o drive.log
+  telltale simulate --seed 2 --hours 6 --fault cell-drift:cell=42 -o drive.log
+  telltale simulate --fault weak-contactor --fault missing-ecu:onset=600,for=60 --powertrain can1 --truth truth.json
   telltale simulate --hours 1 --speed 60 | telltale replay --catalog models/cell-fault/catalog-sim.toml -";
-
-/// What is wrong with the simulated pack.
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum FaultKind {
-    /// Nothing
-    None,
-    /// A cell's open-circuit voltage falls away from the pack's
-    CellDrift,
-    /// A resistance inside a cell drains it
-    InternalShort,
-    /// A cell's resistance grows, as with a corroded connector
-    HighResistance,
-}
 
 #[derive(clap::Args)]
 #[command(after_help = HELP)]
@@ -36,74 +25,133 @@ pub(crate) struct Args {
     /// Everything that is drawn follows from it
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Simulated hours, parked time included
-    #[arg(long, default_value_t = 4.0)]
-    hours: f64,
-    /// What is wrong with one cell
-    #[arg(long, value_enum, default_value = "none")]
-    fault: FaultKind,
-    /// Which cell, 1 to 96
-    #[arg(long, default_value_t = 42)]
-    cell: usize,
-    /// When the fault starts, in minutes
-    #[arg(long, default_value_t = 30.0)]
-    onset_minutes: f64,
-    /// Its size: mV an hour (cell-drift, default 55), ohm (internal-short, 20), factor (high-resistance, 3)
+    /// Simulated hours, parked time included [default: 4]
     #[arg(long)]
-    severity: Option<f64>,
+    hours: Option<f64>,
+    /// What fails: KIND[:key=value,...], any number of times; see --list-faults
+    #[arg(long, value_name = "FAULT")]
+    fault: Vec<String>,
+    /// The cell of each --fault that befalls a cell and names none
+    #[arg(long)]
+    cell: Option<usize>,
+    /// When each --fault starts that does not say so, in minutes [default: 30]
+    #[arg(long)]
+    onset_minutes: Option<f64>,
+    /// A vehicle in TOML; what stands on the command line wins
+    #[arg(long, value_name = "FILE")]
+    spec: Option<PathBuf>,
+    /// Where to write what was made to fail, in JSON
+    #[arg(long, value_name = "FILE")]
+    truth: Option<PathBuf>,
     /// How many times real time to go; as fast as possible without it
     #[arg(long)]
     speed: Option<f64>,
-    /// The channel name in the output
+    /// The BMS's channel in the output
     #[arg(long, default_value = "can0")]
     channel: Channel,
+    /// Add the powertrain's bus, under this channel [default with a --spec that has it: can1]
+    #[arg(long, value_name = "CHANNEL")]
+    powertrain: Option<Channel>,
     /// A file instead of standard output
     #[arg(short, long)]
     output: Option<PathBuf>,
+    /// List the faults, their targets and sizes
+    #[arg(long)]
+    list_faults: bool,
+    /// Print a commented --spec with every setting at its default
+    #[arg(long)]
+    example_spec: bool,
 }
 
 pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
-    let options = options(args)?;
-    let write = |mut out: &mut dyn Write| simulate::run(&options, &args.channel, args.speed, &mut out);
-    let written = match &args.output {
-        Some(path) => {
-            let file = File::create(path).with_context(|| format!("can't create {}", path.display()))?;
-            write(&mut BufWriter::new(file)).with_context(|| format!("can't write {}", path.display()))?
-        }
-        None => write(&mut BufWriter::new(io::stdout().lock()))?,
-    };
-    log::info!(
-        "{} frames of {:.1} simulated hours",
-        written.frames,
-        written.simulated.as_secs_f64() / 3_600.0
-    );
-    Ok(())
-}
-
-fn options(args: &Args) -> anyhow::Result<Options> {
+    if args.list_faults {
+        KINDS.iter().for_each(print_kind);
+        return Ok(());
+    }
+    if args.example_spec {
+        print!("{EXAMPLE}");
+        return Ok(());
+    }
     if let Some(speed) = args.speed
         && !(speed > 0.0 && speed.is_finite())
     {
         bail!("--speed {speed}: a factor above 0, such as 60");
     }
-    let duration = Duration::try_from_secs_f64(args.hours * 3_600.0)
-        .with_context(|| format!("--hours {}: a number of hours from 0", args.hours))?;
-    Ok(Options { seed: args.seed, duration, fault: fault(args)?, ..Options::default() })
+    let spec = spec(args)?;
+    let mut vehicle = Vehicle::new(&spec, args.seed).context("cannot simulate this vehicle")?;
+    if let Some(path) = &args.truth {
+        let text = serde_json::to_string_pretty(&truth(&spec)?)?;
+        fs::write(path, text + "\n").with_context(|| format!("can't write {}", path.display()))?;
+    }
+    let written = match &args.output {
+        Some(path) => {
+            let file = File::create(path).with_context(|| format!("can't create {}", path.display()))?;
+            write(args, &mut vehicle, &mut BufWriter::new(file))
+                .with_context(|| format!("can't write {}", path.display()))?
+        }
+        None => write(args, &mut vehicle, &mut BufWriter::new(io::stdout().lock()))
+            .context("can't write to standard output")?,
+    };
+    let (hours, took) = (written.simulated.as_secs_f64() / 3_600.0, written.took.as_secs_f64());
+    let factor = 3_600.0 * hours / took.max(1e-9);
+    log::info!(
+        "{} frames of {hours:.1} simulated hours in {took:.2} s: {factor:.0} times real time",
+        written.frames
+    );
+    Ok(())
 }
 
-fn fault(args: &Args) -> anyhow::Result<Fault> {
-    let cell = CellNumber::new(args.cell)
-        .with_context(|| format!("--cell {}: the pack has cells 1 to 96", args.cell))?;
-    let onset_s = args.onset_minutes * 60.0;
-    let size = |default: f64| args.severity.unwrap_or(default);
-    let positive = |x: f64| x > 0.0 && x.is_finite();
-    if !onset_s.is_finite() || onset_s < 0.0 || args.severity.is_some_and(|s| !positive(s)) {
-        bail!("--onset-minutes takes a number from 0, --severity one above 0");
+fn write(args: &Args, vehicle: &mut Vehicle, out: &mut impl Write) -> anyhow::Result<Written> {
+    let second = args.powertrain.clone().map_or_else(|| "can1".parse(), Ok)?;
+    Ok(simulate::run(vehicle, [&args.channel, &second], args.speed, out)?)
+}
+
+fn spec(args: &Args) -> anyhow::Result<Spec> {
+    let mut spec = args.spec.as_deref().map_or_else(|| Ok(Spec::default()), read)?;
+    spec.hours = args.hours.unwrap_or(spec.hours);
+    spec.powertrain |= args.powertrain.is_some();
+    for text in args.fault.iter().filter(|text| *text != "none") {
+        spec.faults.push(completed(text, args.cell, args.onset_minutes));
     }
-    Ok(match args.fault {
-        FaultKind::None => Fault::None,
-        FaultKind::CellDrift => Fault::CellDrift { cell, onset_s, mv_per_hour: size(55.0) },
-        FaultKind::InternalShort => Fault::InternalShort { cell, onset_s, ohm: size(20.0) },
-        FaultKind::HighResistance => Fault::HighResistance { cell, onset_s, factor: size(3.0) },
-    })
+    Ok(spec)
+}
+
+fn read(path: &Path) -> anyhow::Result<Spec> {
+    let text = fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))?;
+    Spec::parse(&text).with_context(|| format!("{} is no vehicle", path.display()))
+}
+
+/// The fault with what the other options say of it. A part that is written twice holds as written last.
+fn completed(text: &str, cell: Option<usize>, onset_minutes: Option<f64>) -> String {
+    let (name, settings) = text.split_once(':').unwrap_or((text, ""));
+    let takes_cell = KINDS.iter().any(|kind| kind.name == name && kind.targets.contains(&"cell"));
+    let cell = cell.filter(|_| takes_cell).map(|cell| format!("cell={cell},")).unwrap_or_default();
+    let onset = onset_minutes.map(|minutes| format!("onset={},", minutes * 60.0)).unwrap_or_default();
+    format!("{name}:{cell}{onset}{settings}")
+}
+
+fn print_kind(kind: &KindInfo) {
+    let (size, low, high) = kind.sizes;
+    println!("{:<16} {}", kind.name, kind.about);
+    println!(
+        "{:<16} target {} (default {}), {} = {size} ({low} to {high})",
+        "",
+        kind.targets.join("=, ") + "=",
+        kind.target,
+        kind.size
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_complete_the_faults_that_need_it() {
+        assert_eq!(completed("cell-drift", Some(7), Some(5.0)), "cell-drift:cell=7,onset=300,");
+        assert_eq!(completed("can-flood:rate=5", Some(7), None), "can-flood:rate=5");
+        let written = completed("cell-drift:cell=9", Some(7), None);
+        let fault: telltale_sil::Fault = written.parse().unwrap();
+        assert_eq!(fault.target.to_string(), "Cell9", "what a fault says itself wins");
+    }
 }

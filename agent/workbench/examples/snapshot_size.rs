@@ -27,6 +27,7 @@ use telltale_core::frame::CanFrame;
 use telltale_core::signal::{NoData, SampleSink, SignalId};
 use telltale_core::snapshot::{Packer, Recorder, SLOT, SnapshotConfig, SnapshotRequest};
 use telltale_core::trace::{Format, LineParser, MAX_CANDUMP_LINE, write_candump_log};
+use telltale_sil::{Spec, Vehicle};
 use telltale_wire::record::Record;
 use telltale_wire::snapshot::{self, SampleState, SnapshotBlock, SnapshotCause};
 use telltale_wire::time::{MonoTime, WallTime};
@@ -151,9 +152,8 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 }
 
 fn simulated() -> Result<Vec<CanFrame>, String> {
-    let options = telltale_sil::Options { seed: 7, ..telltale_sil::Options::default() };
-    let simulator = telltale_sil::Simulator::new(&options).map_err(|error| error.to_string())?;
-    Ok(simulator.map(|frame| frame.can).collect())
+    let vehicle = Vehicle::new(&Spec::default(), 7).map_err(|error| error.to_string())?;
+    Ok(vehicle.map(|frame| frame.can).collect())
 }
 
 /// A sample as the decoder delivers it: signal, time, value or absence.

@@ -10,6 +10,11 @@ pub(crate) enum Use {
     Cells = 1,
     Road = 2,
     Sensors = 3,
+    Powertrain = 4,
+    Faults = 5,
+    Attacker = 6,
+    Looseness = 7,
+    Trips = 8,
 }
 
 /// One stream of draws.

@@ -47,6 +47,15 @@ pub(crate) fn decode(max: Option<u64>, json: bool) -> Result<()> {
     }
 }
 
+/// Hours of the simulator's benchmark: days with charging and parking.
+const SIMULATED_HOURS: &str = "48";
+
+/// Simulates two days of a vehicle with both buses on one core and prints how many times real time that went.
+pub(crate) fn simulate() -> Result<()> {
+    let example = ["run", "--release", "--quiet", "--package=telltale-sil", "--example=hour", "--"];
+    shell::run(shell::cargo(example).arg(SIMULATED_HOURS))
+}
+
 fn report(costs: &[(&str, Option<u64>, f64)], json: bool) {
     if json {
         let each: serde_json::Map<_, _> =

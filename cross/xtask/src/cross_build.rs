@@ -42,6 +42,14 @@ pub(crate) fn build(target: &str, release: bool) -> Result<PathBuf> {
     Ok(binary(target, release))
 }
 
+/// Builds the simulator's example for the vehicle's machine, unoptimised, and gives its place: its digest is compared.
+pub(crate) fn simulator() -> Result<PathBuf> {
+    needs::targets(&[VEHICLE])?;
+    let example = ["build", "--package=telltale-sil", "--example=hour", "--target", VEHICLE];
+    shell::run(&mut shell::cargo(example))?;
+    Ok(shell::target_dir().join(VEHICLE).join("debug/examples/hour"))
+}
+
 /// Where the agent's binary for a target stands once it is built.
 pub(crate) fn binary(target: &str, release: bool) -> PathBuf {
     shell::target_dir().join(target).join(if release { "release" } else { "debug" }).join("telltale")

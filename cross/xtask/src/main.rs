@@ -147,6 +147,10 @@ enum Bench {
         #[arg(long)]
         json: bool,
     },
+    /// How many times real time the simulated vehicle goes, on one core
+    ///
+    /// Two days of the default vehicle with both buses, without writing them anywhere.
+    Simulate,
     /// Size and memory of the vehicle's binary, on an emulated aarch64 machine
     ///
     /// Builds the vehicle's binary, boots Debian's arm64 kernel in QEMU with nothing but that binary, the cell-fault
@@ -175,6 +179,7 @@ fn main() -> ExitCode {
         Task::Firmware => firmware::run(),
         Task::Package { target, binary } => package::run(&target, binary),
         Task::Bench { bench: Bench::Bridge { json } } => bench::bridge::run(json),
+        Task::Bench { bench: Bench::Simulate } => bench::simulate(),
         Task::Bench { bench: Bench::Vehicle { binary, json } } => bench::vehicle::run(binary, json),
         Task::Demo { headless, seconds, vehicles, speed } => {
             demo::run(&demo::Options { headless, seconds, vehicles, speed })
