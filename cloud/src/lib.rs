@@ -1,8 +1,8 @@
 //! The fleet server: it takes records from vehicles over mutual TLS, stores each exactly once, and shows the fleet.
 //!
 //! Rooms, in the order that a record passes them: [`tls`] and [`identity`] (who is speaking), [`sync`] (is it a request
-//! that may be taken), [`store`] (one transaction, then the acknowledgement), [`report`] (what is known of a vehicle), [`snapshot`] (what stood on its buses)
-//! and [`dashboard`] (the same as pages and JSON). [`server`] composes them; [`pki`] makes the certificates of a
+//! that may be taken), [`store`] (one transaction, then the acknowledgement), [`report`] (what is known of a vehicle), [`snapshot`] (what stood on its buses),
+//! [`signals`] (what its signals looked like over any time) and [`dashboard`] (the same as pages and JSON). [`server`] composes them; [`pki`] makes the certificates of a
 //! development fleet. Nothing here depends on the agent: the two meet in `telltale-wire` alone.
 
 pub mod cli;
@@ -11,6 +11,7 @@ pub mod identity;
 pub mod pki;
 pub mod report;
 pub mod server;
+pub mod signals;
 pub mod snapshot;
 pub mod store;
 pub mod sync;

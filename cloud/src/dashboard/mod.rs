@@ -12,6 +12,7 @@ mod snapshot_page;
 mod vehicle_page;
 
 use crate::report::{FleetReport, VehicleReport};
+use crate::signals::{Asked, BadRange, FleetSignalReport, SignalsReport};
 use crate::snapshot::{SnapshotReport, Wanted};
 use crate::store::{Found, Store, StoreError};
 use crate::sync::{health, now};
@@ -30,6 +31,8 @@ pub(crate) fn router(store: Store, public: bool) -> Router {
         .route("/vehicle/{id}", get(vehicle))
         .route("/vehicle/{id}/snapshot/{n}", get(snapshot))
         .route("/api/vehicle/{id}/snapshot/{n}", get(snapshot_data))
+        .route("/api/vehicle/{id}/signals", get(signals_json))
+        .route("/api/signals/{name}", get(fleet_signal_json))
         .route("/api/vehicles", get(fleet_json))
         .route("/api/vehicle/{id}", get(vehicle_json))
         .route("/healthz", get(async |State(store): State<Store>| health(&store).await))
@@ -63,6 +66,25 @@ async fn vehicle_json(
     Path(id): Path<String>,
 ) -> Result<Json<VehicleReport>, Failure> {
     Ok(Json(find(&store, &id).await?))
+}
+
+/// The statistics of a vehicle's signals over a range.
+async fn signals_json(
+    State(store): State<Store>,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Result<Json<SignalsReport>, Failure> {
+    let asked = Asked::of(uri.query())?;
+    Ok(Json(store.signals(&id, asked).await?.ok_or_else(unknown)?))
+}
+
+/// One signal over the fleet and a range.
+async fn fleet_signal_json(
+    State(store): State<Store>,
+    Path(name): Path<String>,
+    uri: Uri,
+) -> Result<Json<FleetSignalReport>, Failure> {
+    Ok(Json(store.fleet_signal(&name, Asked::of(uri.query())?, now()).await?))
 }
 
 /// The page of a snapshot. The chart takes some signals, the table all.
@@ -111,8 +133,11 @@ fn no_snapshot() -> Failure {
 }
 
 async fn find(store: &Store, id: &str) -> Result<VehicleReport, Failure> {
-    let unknown = || Failure::NotFound("no vehicle of that id has ever called".to_owned());
     store.vehicle(id).await?.ok_or_else(unknown)
+}
+
+fn unknown() -> Failure {
+    Failure::NotFound("no vehicle of that id has ever called".to_owned())
 }
 
 /// `?live` asks for a page that loads itself again.
@@ -126,6 +151,7 @@ fn html(markup: &Markup) -> Html<String> {
 
 enum Failure {
     NotFound(String),
+    Asked(BadRange),
     TooMany,
     Store(StoreError),
 }
@@ -136,10 +162,17 @@ impl From<StoreError> for Failure {
     }
 }
 
+impl From<BadRange> for Failure {
+    fn from(error: BadRange) -> Self {
+        Self::Asked(error)
+    }
+}
+
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let (status, message) = match self {
             Self::NotFound(message) => (StatusCode::NOT_FOUND, message),
+            Self::Asked(error) => (StatusCode::BAD_REQUEST, error.to_string()),
             Self::TooMany => {
                 let most = crate::snapshot::MAX_SAMPLES;
                 let message =

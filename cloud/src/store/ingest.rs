@@ -230,6 +230,7 @@ impl Intake<'_> {
             Record::Verdict(event) => self.verdict(place, event).await,
             Record::Summary(summary) => self.summary(place, summary).await,
             Record::Snapshot(part) => self.snapshot(place, part).await,
+            Record::Signals(record) => self.signals(place, record).await,
             Record::Loss(loss) => {
                 let total = match loss.stage {
                     LossStage::Receive | LossStage::Bridge => &mut self.done.lost_frames,
@@ -244,9 +245,7 @@ impl Intake<'_> {
                 *total = total.saturating_add(loss.count);
                 Ok(())
             }
-            Record::Boot(_) | Record::Status(_) | Record::Bus(_) | Record::Signals(_) | Record::Agent(_) => {
-                Ok(())
-            }
+            Record::Boot(_) | Record::Status(_) | Record::Bus(_) | Record::Agent(_) => Ok(()),
         }
     }
 

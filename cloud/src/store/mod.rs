@@ -8,6 +8,7 @@ mod ingest;
 mod lines;
 mod losses;
 mod read;
+mod signals;
 mod snapshots;
 mod spans;
 
@@ -23,7 +24,11 @@ use std::time::Duration;
 use telltale_wire::ids::VehicleId;
 
 /// The schema, version by version. Append only: a database of version n runs everything from the n-th on.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql"), include_str!("snapshots.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("schema.sql"), include_str!("snapshots.sql"), include_str!("signals.sql")];
+
+/// The first version that indexes statistics of signals.
+const WITH_SIGNALS: i64 = 3;
 
 /// The version that this program writes.
 const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
@@ -160,6 +165,9 @@ async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<(), S
     };
     for migration in missing {
         sqlx::raw_sql(*migration).execute(&mut *tx).await?;
+    }
+    if (1..WITH_SIGNALS).contains(&found) {
+        signals::index_stored(&mut tx).await?;
     }
     if !missing.is_empty() {
         sqlx::raw_sql("DELETE FROM telltale_schema").execute(&mut *tx).await?;

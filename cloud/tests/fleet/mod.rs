@@ -131,6 +131,14 @@ impl Fleet {
         pool.begin_with("BEGIN IMMEDIATE").await.unwrap()
     }
 
+    /// Runs statements on the database, as another program would.
+    pub async fn run_sql(&self, sql: &'static str) {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&self.config.db);
+        let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+        sqlx::raw_sql(sql).execute(&pool).await.unwrap();
+        pool.close().await;
+    }
+
     pub async fn get(&self, path: &str) -> (StatusCode, hyper::HeaderMap, String) {
         let host = self.people().to_string();
         self.get_as(path, &host).await
