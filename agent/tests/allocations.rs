@@ -1,0 +1,61 @@
+//! From a log's lines to verdicts, with the model that ships: the capture thread allocates nothing once it is under
+//! way, apart from what tract does in an inference, which is counted.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may fail and say what it measured")]
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+use telltale_agent::load;
+use telltale_agent::source::{LogSource, Pace, Source as _, SourceEvent};
+use telltale_core::frame::CanFrame;
+use telltale_core::pipeline::{Pipeline, PipelineConfig};
+
+/// What tract may take for one inference of the cell-fault model.
+const MAX_BY_TRACT: u64 = 4;
+
+#[test]
+fn from_a_logs_lines_to_verdicts_only_tract_allocates() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("drive.log");
+    let mut made = Command::new(env!("CARGO_BIN_EXE_telltale"));
+    assert!(made.args(["simulate", "--hours", "3", "-o"]).arg(&log).status().unwrap().success());
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/cell-fault");
+    let catalog = load::catalog(&models.join("catalog-sim.toml")).unwrap();
+    let day = Duration::from_secs(86_400);
+    let config = PipelineConfig { summary_period: day, bus_period: day, ..PipelineConfig::default() };
+    let mut pipeline = Pipeline::new(&catalog, load::models(&[models], &catalog).unwrap(), config).unwrap();
+    let mut source =
+        LogSource::open(&[&log], None, Pace::AsFastAsPossible, |name| catalog.bus_of_channel(name)).unwrap();
+    let mut frames: Vec<CanFrame> = Vec::with_capacity(256);
+    // Two hours until all is warm: a model that says nothing for 35 minutes changes its verdicts first.
+    let mut start = None;
+    let mut run = |until_hours: u64| {
+        // The log's clock begins where the log does.
+        let until = Duration::from_secs(until_hours * 3600);
+        while start.is_none_or(|start| source.now().since(start) < until) {
+            match source.next(&mut frames, Duration::ZERO).unwrap() {
+                SourceEvent::Frames(_) => {
+                    start.get_or_insert(frames[0].at);
+                    frames.iter().for_each(|frame| pipeline.handle_frame(frame));
+                }
+                SourceEvent::Idle => {}
+                SourceEvent::End => break,
+            }
+        }
+        let mut records = 0;
+        while pipeline.poll_record().is_some() {
+            records += 1;
+        }
+        (*pipeline.totals(), records)
+    };
+    let (before, _) = run(2);
+    let mut after = None;
+    let spent = allocation_counter::measure(|| after = Some(run(3)));
+    let (after, records) = after.unwrap();
+    let (windows, counted) = (after.windows - before.windows, after.frames - before.frames);
+    println!("{counted} frames, {windows} windows, {records} records: {} allocations", spent.count_total);
+    assert!(windows >= 10 && counted > 100_000, "{windows} windows of {counted} frames");
+    assert_eq!(records, 0, "a calm drive changes no verdict");
+    assert!(spent.count_total <= windows * MAX_BY_TRACT, "{spent:?} in {windows} windows");
+}
