@@ -168,6 +168,8 @@ pub struct VehicleReport {
     pub events: Vec<VerdictLine>,
     /// How many there are in all.
     pub events_total: u64,
+    /// What happened to the agent itself, the latest first; at most [`MAX_AGENT_EVENTS`].
+    pub agent_events: Vec<AgentEventLine>,
     /// Snapshots, the latest first; at most [`crate::snapshot::MAX_SNAPSHOTS`].
     pub snapshots: Vec<SnapshotLine>,
     /// Losses that the vehicle told, added up by lane and stage.
@@ -186,6 +188,8 @@ pub struct VehicleReport {
 
 /// The most verdict events of one report.
 pub const MAX_EVENTS: usize = 500;
+/// The most events of the agent of one report.
+pub const MAX_AGENT_EVENTS: usize = 100;
 /// The most losses of one report.
 pub const MAX_LOSSES: usize = 500;
 /// The most gaps of one report.
@@ -318,6 +322,21 @@ pub struct BootLine {
     pub catalog: String,
     /// The models it runs, `name digest`.
     pub models: Vec<String>,
+}
+
+/// Something happened to the agent or to one of its models.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct AgentEventLine {
+    /// When.
+    pub when: When,
+    /// The boot.
+    pub boot: String,
+    /// What, in words.
+    pub what: String,
+    /// Why, in the vehicle's words, where there is something to say.
+    pub why: Option<String>,
+    /// Whether something does not work as it should.
+    pub is_fault: bool,
 }
 
 /// How the agent fares.

@@ -9,6 +9,7 @@ use fleet::{Fleet, request, stamp};
 use hyper::StatusCode;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use telltale_wire::agent_event::{AgentChange, AgentEvent, ModelFault};
 use telltale_wire::digest::ShortDigest;
 use telltale_wire::ids::{BootId, Lane, Seq};
 use telltale_wire::record::{RawRecord, Record};
@@ -275,4 +276,95 @@ async fn what_contradicts_itself_is_left_out_and_counted() {
     assert_eq!(fleet.report("bench-01").await["counts"]["malformed"], 1);
     let ages = json(&fleet, "/api/vehicle/bench-01/signals?from=-999999999999&to=999999999999").await;
     assert_eq!(ages["records"], 5, "the one at the clock's beginning lies before any range");
+}
+
+#[tokio::test]
+async fn the_page_shows_signals_what_is_odd_first_and_the_quality() {
+    let fleet = Fleet::start().await;
+    two_vehicles(&fleet).await;
+    let (_, _, page) = fleet.get("/vehicle/bench-01").await;
+    let signals = &page[page.find("<h2>Signals</h2>").unwrap()..];
+    let row = &signals[signals.find(VOLTAGE).unwrap()..];
+    let row = &row[..row.find("</tr>").unwrap()];
+    assert!(row.contains("<polygon points=\"0.0,") && row.contains("<polyline points=\"0.0,"), "{row}");
+    assert!(row.contains("20.0 % of the time") && row.contains("signal stale: 16"), "{row}");
+    assert!(row.contains("4 samples out of range"), "{row}");
+    let median = sketch([1, 2].into_iter().flat_map(values)).quantile(0.5).unwrap();
+    assert!(row.contains(&format!("<td class=\"n\">{median:.1}</td>")), "{median} {row}");
+    // The speed never came: it stands before the voltage, though its name begins as early.
+    let speed = signals.find("Vehicle.Speed").unwrap();
+    assert!(speed < signals.find(VOLTAGE).unwrap() && signals[speed..].contains("100.0 % of the time"));
+    assert!(signals.contains("load 20.0 %, busiest second 40.2 %"), "{signals}");
+    assert!(
+        !signals.contains("<b>bms</b>") || signals.contains("&lt;b&gt;bms&lt;/b&gt;"),
+        "markup of a vehicle"
+    );
+    assert!(signals.contains("<h2>Data quality</h2>") && signals.contains("20 of 80"), "{signals}");
+    assert!(signals.contains("charging 2 min"), "{signals}");
+
+    let (_, _, page) = fleet.get("/vehicle/bench-02").await;
+    assert!(page.contains("one point"));
+    fleet.enroll("bench-03").sync(&request("bench-03", vec![])).await.unwrap();
+    let (_, _, page) = fleet.get("/vehicle/bench-03").await;
+    assert!(
+        page.contains("No data: no statistics of signals have arrived") && !page.contains("Data quality")
+    );
+}
+
+#[tokio::test]
+async fn hundreds_of_signals_are_cut_on_the_page_and_whole_as_json() {
+    let fleet = Fleet::start().await;
+    let (mut names, mut told_of) = (directory(), statistics(HOUR, 1));
+    let cell = |n| SeriesName {
+        name: format!("Cell{n}.Voltage"),
+        kind: SeriesKind::Signal,
+        unit: Unit::Volt,
+        cycle_ms: 0,
+    };
+    names.series = Names((0..300).map(cell).collect());
+    let whole = |n: u64| series(&(0..60).map(|k| 3_700 + (n + k) as i64 % 50).collect::<Vec<_>>(), [0; 7]);
+    told_of.series.series = (0..300).map(whole).collect();
+    told_of.series.series[277] = Series::unheard(60);
+    let names = Record::Signals(SignalRecord::Directory(names)).to_raw().unwrap();
+    let batch = told(vec![names, raw(told_of)]);
+    fleet.enroll("bench-01").sync(&request("bench-01", vec![batch])).await.unwrap();
+    let (_, _, page) = fleet.get("/vehicle/bench-01").await;
+    let rows: Vec<&str> = page.split("<th scope=\"row\">Cell").skip(1).collect();
+    assert_eq!(rows.len(), 40);
+    assert!(rows[0].starts_with("277.Voltage"), "{}", rows[0]);
+    assert!(page.contains("40 of 300") && page.contains("href=\"/api/vehicle/bench-01/signals\""));
+    let answer = json(&fleet, "/api/vehicle/bench-01/signals").await;
+    assert_eq!(answer["signals"].as_array().unwrap().len(), 300);
+}
+
+#[tokio::test]
+async fn what_happened_to_the_agent_is_told() {
+    let fleet = Fleet::start().await;
+    let model = fleet::model();
+    let why = "<i>panicked</i>".to_owned();
+    let fault = ModelFault::TooSlow;
+    let changes = [
+        AgentChange::ModelIsolated {
+            model: model.clone(),
+            fault,
+            failures: 3,
+            retry_after_s: 600,
+            why: why.clone(),
+        },
+        AgentChange::ModelResumed { model },
+        AgentChange::ReloadRefused { why },
+    ];
+    let record = |change| Record::Agent(AgentEvent { at: stamp(5), change }).to_raw().unwrap();
+    let batch = told(changes.map(record).to_vec());
+    fleet.enroll("bench-01").sync(&request("bench-01", vec![batch])).await.unwrap();
+    let report = fleet.report("bench-01").await;
+    let events = report["agent_events"].as_array().unwrap();
+    let isolated = "cell-fault switched off after 3 failures in a row (too slow), tried again in 600 s";
+    assert_eq!(
+        (events.len(), &events[2]["what"], &events[2]["is_fault"]),
+        (3, &isolated.into(), &true.into())
+    );
+    let (_, _, page) = fleet.get("/vehicle/bench-01").await;
+    assert!(page.contains("Events of the agent") && page.contains("cell-fault runs again"), "{page}");
+    assert!(page.contains(isolated) && page.contains("reload refused") && !page.contains("<i>"), "{page}");
 }

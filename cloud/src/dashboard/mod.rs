@@ -7,6 +7,7 @@ mod chart;
 mod fleet_page;
 mod heat_map;
 mod page;
+mod signals_section;
 mod snapshot_chart;
 mod snapshot_page;
 mod vehicle_page;
@@ -54,7 +55,8 @@ async fn vehicle(
     uri: Uri,
 ) -> Result<Html<String>, Failure> {
     let report = find(&store, &id).await?;
-    Ok(html(&vehicle_page::render(&report, now(), wants_reload(&uri))))
+    let signals = store.signals(&id, Asked::default()).await?.ok_or_else(unknown)?;
+    Ok(html(&vehicle_page::render(&report, &signals, now(), wants_reload(&uri))))
 }
 
 async fn fleet_json(State(store): State<Store>) -> Result<Json<FleetReport>, Failure> {

@@ -1,8 +1,9 @@
 //! `/vehicle/{id}`: one vehicle, from what is wrong now down to how far each lane is acknowledged.
 
 use super::page::{self, Frame, badge, bytes, count, time, when};
-use super::{chart, heat_map, snapshot_page};
-use crate::report::{EvidenceLine, ModelView, State, StatusLine, VehicleReport, VerdictLine};
+use super::{chart, heat_map, signals_section, snapshot_page};
+use crate::report::{AgentEventLine, EvidenceLine, ModelView, State, StatusLine, VehicleReport, VerdictLine};
+use crate::signals::SignalsReport;
 use maud::{Markup, html};
 use telltale_wire::time::WallTime;
 
@@ -11,12 +12,14 @@ const ONSETS: usize = 12;
 /// Rows of a table on the page; the JSON answer has more.
 const ROWS: usize = 40;
 
-pub(super) fn render(report: &VehicleReport, now: WallTime, live: bool) -> Markup {
+pub(super) fn render(report: &VehicleReport, signals: &SignalsReport, now: WallTime, live: bool) -> Markup {
     let main = html! {
         (head(report, now))
         @for view in &report.models { (model(view, &report.events)) }
         @if report.models.is_empty() { (no_model(report)) }
         (events(report))
+        (agent_events(&report.agent_events))
+        (signals_section::render(&report.line.vehicle, signals))
         (snapshot_page::list(&report.line.vehicle, &report.snapshots))
         (losses(report))
         div class="pair" { (status(report)) (boots(report)) }
@@ -112,6 +115,29 @@ fn events(report: &VehicleReport) -> Markup {
                         }
                     }
                     tbody { @for event in report.events.iter().take(ROWS) { (event_row(event)) } }
+                }
+            }
+        }
+    }
+}
+
+/// What happened to the agent; nothing where nothing did.
+fn agent_events(events: &[AgentEventLine]) -> Markup {
+    html! {
+        @if !events.is_empty() {
+            section class="card scroll" {
+                h2 { "Events of the agent" }
+                table {
+                    thead { tr { th scope="col" { "Time" } th scope="col" { "What" } th scope="col" { "Boot" } } }
+                    tbody {
+                        @for event in events.iter().take(ROWS) {
+                            tr {
+                                td { (when(&event.when)) }
+                                td { span class=[event.is_fault.then_some("warn")] { (event.what) } @if let Some(why) = &event.why { ": " (why) } }
+                                td { (event.boot) }
+                            }
+                        }
+                    }
                 }
             }
         }

@@ -4,10 +4,11 @@
 //! Markup in them is the pages' concern.
 
 use crate::report::{
-    BootLine, EvidenceLine, LossLine, MAX_SUBJECTS, ModelView, RangeLine, State, StatusLine, SubjectView,
-    VerdictLine, When,
+    AgentEventLine, BootLine, EvidenceLine, LossLine, MAX_SUBJECTS, ModelView, RangeLine, State, StatusLine,
+    SubjectView, VerdictLine, When,
 };
 use std::collections::HashMap;
+use telltale_wire::agent_event::{AgentChange, AgentEvent, ModelFault};
 use telltale_wire::ids::{BootId, Lane};
 use telltale_wire::record::{
     ABSENT, BootRecord, IndeterminateReason, LossRecord, LossStage, ModelRef, ModelSummary, NO_SCORE, Status,
@@ -161,6 +162,41 @@ pub(super) fn boot(boot: &BootRecord, origin: Origin) -> BootLine {
         agent_version: clip(&boot.agent_version, NAME),
         catalog: boot.catalog.to_hex(),
         models: boot.models.iter().take(EVIDENCE).map(named).collect(),
+    }
+}
+
+/// What happened to the agent, in words.
+pub(super) fn agent_event(event: &AgentEvent, origin: Origin) -> AgentEventLine {
+    let named = |model: &ModelRef| clip(&model.name, NAME);
+    let (what, why, is_fault) = match &event.change {
+        AgentChange::Reloaded { models, .. } => {
+            let names: Vec<String> = models.iter().take(EVIDENCE).map(named).collect();
+            let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            (format!("configuration reloaded, models: {names}"), None, false)
+        }
+        AgentChange::ReloadRefused { why } => {
+            ("reload refused, the configuration before goes on".to_owned(), Some(why), true)
+        }
+        AgentChange::ModelIsolated { model, fault, failures, retry_after_s, why } => {
+            let model = named(model);
+            let how = match fault {
+                ModelFault::NoOutput => "no output",
+                ModelFault::NotFinite => "an output that is no number",
+                ModelFault::TooSlow => "too slow",
+            };
+            let what = format!(
+                "{model} switched off after {failures} failures in a row ({how}), tried again in {retry_after_s} s"
+            );
+            (what, Some(why), true)
+        }
+        AgentChange::ModelResumed { model } => (format!("{} runs again", named(model)), None, false),
+    };
+    AgentEventLine {
+        when: when(event.at, origin.received),
+        boot: origin.boot.to_string(),
+        what,
+        why: why.map(|why| clip(why, SENTENCE)),
+        is_fault,
     }
 }
 

@@ -3,9 +3,9 @@
 use super::losses::{self, gaps};
 use super::{Store, StoreError, lines, snapshots};
 use crate::report::{
-    Counters, FleetReport, MAX_BOOTS, MAX_EVENTS, MAX_HISTORY, MAX_LOSSES, MAX_OPEN, MAX_SERIES, MAX_STREAMS,
-    MAX_SUBJECTS, MAX_VEHICLES, ModelView, Series, State, StreamLine, VehicleLine, VehicleReport,
-    VerdictLine,
+    Counters, FleetReport, MAX_AGENT_EVENTS, MAX_BOOTS, MAX_EVENTS, MAX_HISTORY, MAX_LOSSES, MAX_OPEN,
+    MAX_SERIES, MAX_STREAMS, MAX_SUBJECTS, MAX_VEHICLES, ModelView, Series, State, StreamLine, VehicleLine,
+    VehicleReport, VerdictLine,
 };
 use lines::Origin;
 use sqlx::sqlite::SqliteRow;
@@ -21,6 +21,7 @@ const VERDICT: u16 = 2;
 const SUMMARY: u16 = 3;
 const STATUS: u16 = 4;
 pub(super) const LOSS: u16 = 5;
+const AGENT: u16 = 9;
 
 /// A vehicle's row with what is counted in other tables; ends in `$tail`.
 macro_rules! vehicle_sql {
@@ -75,12 +76,17 @@ impl Store {
         let events = newest(&mut tx, vehicle, VERDICT, MAX_EVENTS).await?;
         let events_total = count(&mut tx, vehicle, VERDICT).await?;
         let losses = newest(&mut tx, vehicle, LOSS, MAX_LOSSES).await?;
+        let agent_events = newest(&mut tx, vehicle, AGENT, MAX_AGENT_EVENTS).await?;
         let boots = newest(&mut tx, vehicle, BOOT, MAX_BOOTS).await?;
         let status = newest(&mut tx, vehicle, STATUS, 1).await?;
         Ok(Some(VehicleReport {
             models: models(&mut tx, vehicle).await?,
             snapshots: snapshots::list(&mut tx, vehicle).await?,
             events: verdicts(&events),
+            agent_events: collect(&agent_events, |record, origin| match record {
+                Record::Agent(event) => Some(lines::agent_event(event, origin)),
+                _ => None,
+            }),
             events_total,
             gaps: gaps(&mut tx, vehicle).await?,
             loss_totals: losses::totals(&mut tx, vehicle).await?,
