@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -88,9 +88,18 @@ key = "pki/vehicles/v1/vehicle.key"
 
     /// An agent that has opened its spool.
     pub(crate) fn agent(&self, config: &str) -> Process {
+        self.agent_on(config, Stdio::null(), &[])
+    }
+
+    /// An agent that has opened its spool and reads its log from [`Process::stdin`].
+    pub(crate) fn agent_that_reads(&self, config: &str, environment: &[(&str, &str)]) -> Process {
+        self.agent_on(config, Stdio::piped(), environment)
+    }
+
+    fn agent_on(&self, config: &str, stdin: Stdio, environment: &[(&str, &str)]) -> Process {
         let mut command = Command::new(rig::program("telltale"));
-        command.arg("run").arg("--config").arg(self.path(config));
-        let agent = Process::start(&mut command, self.path(&format!("{config}.said")));
+        command.envs(environment.iter().copied()).arg("run").arg("--config").arg(self.path(config));
+        let agent = Process::start_on(&mut command, stdin, self.path(&format!("{config}.said")));
         assert!(agent.says_within(PATIENCE, "records wait from before"), "{}", agent.said());
         agent
     }
@@ -168,8 +177,29 @@ key = "pki/vehicles/v1/vehicle.key"
     }
 
     pub(crate) fn fleet(&self) -> Fleet {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(Fleet::read(&self.path("fleet.db"))).unwrap()
+        block_on(Fleet::read(&self.path("fleet.db"))).unwrap()
+    }
+
+    /// Records in the server's database, which may be running.
+    pub(crate) fn stored(&self) -> u64 {
+        let count = async {
+            let mut db = SqliteConnectOptions::new().filename(self.path("fleet.db")).connect().await?;
+            let count: i64 = sqlx::query_scalar("SELECT coalesce(sum(records), 0) FROM vehicles")
+                .fetch_one(&mut db)
+                .await?;
+            db.close().await?;
+            Ok::<_, sqlx::Error>(count as u64)
+        };
+        block_on(count).unwrap()
+    }
+
+    /// Bytes and number of the files whose names in a folder of the bench begin so.
+    pub(crate) fn size(&self, folder: &str, prefix: &str) -> (u64, usize) {
+        let entries = fs::read_dir(self.path(folder)).unwrap().map(Result::unwrap);
+        let ours = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix));
+        // A file may go between the look at the folder and the look at it.
+        let bytes: Vec<u64> = ours.filter_map(|entry| Some(entry.metadata().ok()?.len())).collect();
+        (bytes.iter().sum(), bytes.len())
     }
 }
 
@@ -233,9 +263,22 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(command: &mut Command, said: PathBuf) -> Process {
+        Process::start_on(command, Stdio::null(), said)
+    }
+
+    fn start_on(command: &mut Command, stdin: Stdio, said: PathBuf) -> Process {
         let file = File::create(&said).unwrap();
-        let child = command.env("RUST_LOG", "info").stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+        let child = command.env("RUST_LOG", "info").stdin(stdin).stdout(Stdio::null()).stderr(file);
         Process { child: child.spawn().unwrap(), said }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its standard input, of one that reads.
+    pub(crate) fn stdin(&mut self) -> ChildStdin {
+        self.child.stdin.take().unwrap()
     }
 
     pub(crate) fn said(&self) -> String {
@@ -263,7 +306,11 @@ impl Process {
 
     /// SIGTERM.
     pub(crate) fn terminate(&mut self) {
-        let kill = format!("kill -TERM {}", self.child.id());
+        self.signal("TERM");
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 
@@ -284,6 +331,10 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn block_on<F: Future>(work: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
 
 /// A port below those that the kernel gives to outgoing connections: it stays free while the server is dead.

@@ -10,6 +10,7 @@ mod bridge_rig;
 mod cars;
 mod dbc_differential;
 mod faults;
+mod footprint;
 mod hostile;
 mod kill9;
 mod kona;
@@ -19,6 +20,7 @@ mod page;
 mod parity;
 mod rig;
 mod snapshot;
+mod soak;
 mod sync;
 // The machine's launcher stands by itself and is shared with `cargo xtask uml`.
 #[path = "../../cross/xtask/src/uml.rs"]
