@@ -139,6 +139,11 @@ enum Bench {
     /// On a simulated drive, and on the real recordings where they are (TELLTALE_DATA). Each snapshot is unpacked and
     /// compared with the log to the bit; more than 4 bytes a sample is a failure.
     Snapshot,
+    /// Bytes a vehicle-day of summaries, beside raw CAN, protobuf with snappy, and JSON
+    ///
+    /// On a simulated day, and on the real recordings where they are (TELLTALE_DATA), with the statistics of every signal and
+    /// the framing of the sync request. More bytes a signal and minute than the example states are a failure.
+    Summary,
     /// Flash, RAM and stack of the bridge's firmware, on an emulated Cortex-M4
     ///
     /// Builds the firmware, runs the system tests that drive it in QEMU, and prints the deepest stack that it told of.
@@ -176,6 +181,7 @@ fn main() -> ExitCode {
         Task::Build { target, release } => cross_build::run(&target, release),
         Task::Bench { bench: Bench::Decode { max, json } } => bench::decode(max, json),
         Task::Bench { bench: Bench::Snapshot } => bench::snapshot::run(),
+        Task::Bench { bench: Bench::Summary } => bench::snapshot::summary(),
         Task::Firmware => firmware::run(),
         Task::Package { target, binary } => package::run(&target, binary),
         Task::Bench { bench: Bench::Bridge { json } } => bench::bridge::run(json),

@@ -1,6 +1,6 @@
-//! `cargo xtask bench snapshot`: bytes a sample in a snapshot, beside other ways to send the same samples.
+//! `cargo xtask bench snapshot` and `bench summary`: bytes of what is sent, beside other ways to send the same.
 //!
-//! The measuring is done by an example of the workbench; this finds the recordings for it.
+//! The measuring is done by examples of the workbench and of the agent; this finds the recordings for them.
 
 use crate::shell;
 use anyhow::Result;
@@ -10,6 +10,16 @@ use std::path::PathBuf;
 /// Runs the example on a simulated drive and on those recordings that are there. Fails if a sample takes more than
 /// promised, or comes out otherwise than it went in.
 pub(crate) fn run() -> Result<()> {
+    example("telltale-workbench", "snapshot_size")
+}
+
+/// The same for the summaries of a day. Fails if a signal takes more bytes a minute than promised.
+pub(crate) fn summary() -> Result<()> {
+    example("telltale-agent", "summary_size")
+}
+
+/// Runs an example that takes logs.
+fn example(package: &str, name: &str) -> Result<()> {
     let data =
         env::var_os("TELLTALE_DATA").map_or_else(|| shell::root().join("../shared/data"), PathBuf::from);
     let model = shell::root().join("models/cell-fault");
@@ -42,8 +52,7 @@ pub(crate) fn run() -> Result<()> {
     for log in absent {
         println!("skipped: {} is not at {} (set TELLTALE_DATA)", log[0], log[2]);
     }
-    let mut run =
-        shell::cargo(["run", "--quiet", "--package=telltale-workbench", "--example=snapshot_size", "--"]);
+    let mut run = shell::cargo(["run", "--quiet", "--package", package, "--example", name, "--"]);
     run.args(there.iter().map(|log| log.join("=")));
     shell::run(&mut run)
 }
