@@ -21,6 +21,7 @@ mod parity;
 mod rig;
 mod snapshot;
 mod soak;
+mod statistics;
 mod sync;
 // The machine's launcher stands by itself and is shared with `cargo xtask uml`.
 #[path = "../../cross/xtask/src/uml.rs"]

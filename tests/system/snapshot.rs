@@ -29,7 +29,7 @@ const VEHICLE: &str = "bench-01";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A fleet server on a thread of its own, which ends with the test: where vehicles and where people reach it.
-fn serve(dir: &Path) -> (SocketAddr, SocketAddr) {
+pub(crate) fn serve(dir: &Path) -> (SocketAddr, SocketAddr) {
     let config = Config::new(dir.join("pki"), dir.join("fleet.db"));
     let (told, addresses) = channel();
     thread::spawn(move || {
@@ -43,7 +43,7 @@ fn serve(dir: &Path) -> (SocketAddr, SocketAddr) {
     addresses.recv_timeout(PATIENCE).unwrap()
 }
 
-fn get(people: SocketAddr, path: &str) -> String {
+pub(crate) fn get(people: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(people).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
     let mut answer = Vec::new();
@@ -55,10 +55,10 @@ fn get(people: SocketAddr, path: &str) -> String {
 }
 
 /// By signal and time: the raw integer, and the bits of the physical value where there is one.
-type Samples = BTreeMap<(String, u64), (u64, Option<u64>)>;
+pub(crate) type Samples = BTreeMap<(String, u64), (u64, Option<u64>)>;
 
 /// What the log says, read by the DBC's messages: another way than the one that the vehicle decodes by.
-fn in_the_log(catalog: &Catalog, log: &Path, from: u64, until: u64) -> Samples {
+pub(crate) fn in_the_log(catalog: &Catalog, log: &Path, from: u64, until: u64) -> Samples {
     let text = fs::read(log).unwrap();
     let mut parser = LineParser::new(Format::sniff(&text).unwrap());
     let mut samples = Samples::new();
