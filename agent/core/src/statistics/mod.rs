@@ -1,6 +1,6 @@
 //! What signals and buses looked like: counted at every sample, looked at once a step, told once a stretch.
 //!
-//! A sample updates its signal's [`Tally`]: the latest value, its time, least and greatest. At the end of each [`STEP`] every
+//! A sample updates its signal's `Tally`: the latest value, its time, least and greatest. At the end of each `STEP` every
 //! signal has a value or a reason, and only that goes into its sketch, its mean, the checks and the regimes. So a share
 //! of q is a share of time: a message that is sent faster while something happens does not weigh more, and a cell that is
 //! sent every ten seconds counts as much as a current that is sent every ten milliseconds. It is also what keeps the
