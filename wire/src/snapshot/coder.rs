@@ -113,6 +113,14 @@ impl Encoder {
         self.bytes.drain(..1.min(used));
         self.bytes
     }
+
+    /// Keeps the range wide enough for the next bit.
+    fn normalise(&mut self) {
+        while self.range < TOP {
+            self.range <<= 8;
+            self.shift();
+        }
+    }
 }
 
 impl Coder for Encoder {
@@ -127,10 +135,7 @@ impl Coder for Encoder {
             self.range = bound;
         }
         model.learn(yes);
-        while self.range < TOP {
-            self.range <<= 8;
-            self.shift();
-        }
+        self.normalise();
         yes
     }
 
@@ -140,10 +145,7 @@ impl Coder for Encoder {
             if value >> place & 1 == 1 {
                 self.low += u64::from(self.range);
             }
-            while self.range < TOP {
-                self.range <<= 8;
-                self.shift();
-            }
+            self.normalise();
         }
         value
     }
@@ -169,6 +171,14 @@ impl<'b> Decoder<'b> {
     fn take(&mut self) {
         self.code = self.code << 8 | u32::from(self.bytes.next().copied().unwrap_or(0));
     }
+
+    /// Keeps the range wide enough for the next bit.
+    fn normalise(&mut self) {
+        while self.range < TOP {
+            self.range <<= 8;
+            self.take();
+        }
+    }
 }
 
 impl Coder for Decoder<'_> {
@@ -184,10 +194,7 @@ impl Coder for Decoder<'_> {
             self.range = bound;
         }
         model.learn(yes);
-        while self.range < TOP {
-            self.range <<= 8;
-            self.take();
-        }
+        self.normalise();
         yes
     }
 
@@ -200,10 +207,7 @@ impl Coder for Decoder<'_> {
                 self.code -= self.range;
             }
             value = value << 1 | u64::from(yes);
-            while self.range < TOP {
-                self.range <<= 8;
-                self.take();
-            }
+            self.normalise();
         }
         value
     }
