@@ -1,7 +1,8 @@
 //! Every byte that crosses a boundary of Telltale: the interface control document, as code.
 //!
 //! A vehicle sends [`sync::SyncRequest`]s, each in an [`envelope`], each holding [`sync::Batch`]es of
-//! [`record::RawRecord`]s; the cloud answers with cumulative [`sync::Ack`]s. All of it is postcard.
+//! [`record::RawRecord`]s; the cloud answers with cumulative [`sync::Ack`]s. What it wants of a vehicle besides models
+//! is a [`desired::DesiredState`], signed as a file. All of it is postcard.
 //!
 //! The rules that keep old vehicles and new clouds (and the reverse) talking:
 //! - **Append only.** An enum gains variants at its end; a message and a record body gain fields at their end (a
@@ -26,6 +27,8 @@ pub mod agent_event;
 pub mod bits;
 #[cfg(feature = "alloc")]
 pub mod bus;
+#[cfg(feature = "alloc")]
+pub mod desired;
 #[cfg(feature = "alloc")]
 pub mod digest;
 #[cfg(feature = "alloc")]
