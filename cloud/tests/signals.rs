@@ -10,7 +10,8 @@ use hyper::StatusCode;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use telltale_wire::agent_event::{AgentChange, AgentEvent, ModelFault};
-use telltale_wire::digest::ShortDigest;
+use telltale_wire::command::{CommandAck, CommandOutcome};
+use telltale_wire::digest::{Digest, ShortDigest};
 use telltale_wire::ids::{BootId, Lane, Seq};
 use telltale_wire::record::{RawRecord, Record};
 use telltale_wire::signals::{
@@ -20,6 +21,7 @@ use telltale_wire::signals::{
 use telltale_wire::sketch::{Sketch, accuracy, key};
 use telltale_wire::sync::Batch;
 use telltale_wire::unit::Unit;
+use telltale_wire::update::{Disagreements, RunFigures, ShadowReport, UpdateEvent, UpdateReason, UpdateStep};
 
 const DIRECTORY: ShortDigest = ShortDigest([6; 8]);
 const STEPS: u64 = 60;
@@ -367,4 +369,60 @@ async fn what_happened_to_the_agent_is_told() {
     let (_, _, page) = fleet.get("/vehicle/bench-01").await;
     assert!(page.contains("Events of the agent") && page.contains("cell-fault runs again"), "{page}");
     assert!(page.contains(isolated) && page.contains("reload refused") && !page.contains("<i>"), "{page}");
+}
+
+#[tokio::test]
+async fn updates_and_commands_are_told_among_the_events_of_the_agent() {
+    let fleet = Fleet::start().await;
+    let event = UpdateEvent {
+        at: stamp(5),
+        family: "cell-fault".into(),
+        release: 7,
+        version: "1.4.0".into(),
+        bundle: Digest::of(b"index"),
+        step: UpdateStep::RolledBack,
+        reason: Some(UpdateReason::Disagrees),
+        why: "9 of <b>100</b>".into(),
+    };
+    let ack = CommandAck {
+        at: stamp(6),
+        desired_state: 3,
+        id: 4,
+        outcome: CommandOutcome::Done,
+        why: String::new(),
+    };
+    let shadow = ShadowReport {
+        from: stamp(1),
+        to: stamp(4),
+        family: "cell-fault".into(),
+        release: 7,
+        bundle: event.bundle,
+        reference: fleet::model(),
+        is_trial: false,
+        windows: 10,
+        compared: 960,
+        disagreements: Disagreements { only_candidate_anomalous: 9, ..Disagreements::default() },
+        widest_gap: 0.5,
+        candidate: RunFigures { inferences: 10, p50_us: 900, max_us: 1_200, ..RunFigures::default() },
+        reference_ran: RunFigures::default(),
+    };
+    let records = [Record::Shadow(shadow), Record::Update(event), Record::Command(ack)];
+    let batch = told(records.map(|record| record.to_raw().unwrap()).to_vec());
+    fleet.enroll("bench-01").sync(&request("bench-01", vec![batch])).await.unwrap();
+    let report = fleet.report("bench-01").await;
+    let events = report["agent_events"].as_array().unwrap();
+    let told: Vec<_> = events
+        .iter()
+        .map(|event| (event["what"].as_str().unwrap(), event["is_fault"].as_bool().unwrap()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("command 4 of desired state 3: done", false),
+            ("cell-fault: release 7, version 1.4.0: rolled back (disagrees with the model before)", true),
+            ("cell-fault: release 7 in shadow: 9 of 960 verdicts differ in 10 windows", false),
+        ]
+    );
+    let (_, _, page) = fleet.get("/vehicle/bench-01").await;
+    assert!(page.contains("rolled back (disagrees") && !page.contains("<b>100"), "{page}");
 }

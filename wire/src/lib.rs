@@ -28,6 +28,8 @@ pub mod bits;
 #[cfg(feature = "alloc")]
 pub mod bus;
 #[cfg(feature = "alloc")]
+pub mod command;
+#[cfg(feature = "alloc")]
 pub mod desired;
 #[cfg(feature = "alloc")]
 pub mod digest;
@@ -43,6 +45,8 @@ pub mod sketch;
 pub mod snapshot;
 #[cfg(feature = "alloc")]
 pub mod sync;
+#[cfg(feature = "alloc")]
+pub mod update;
 
 /// The version of this interface that an envelope names. A reader refuses a newer one with its reason.
 pub const PROTOCOL_VERSION: u16 = 1;

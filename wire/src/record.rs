@@ -5,12 +5,14 @@
 
 use crate::agent_event::AgentEvent;
 use crate::bus::{BusRecord, BusReport};
+use crate::command::CommandAck;
 use crate::digest::{Digest, ShortDigest};
 use crate::ids::{BootId, Lane, Seq};
 use crate::signals::SignalRecord;
 use crate::snapshot::SnapshotPart;
 use crate::time::Stamp;
 use crate::unit::Unit;
+use crate::update::{ShadowReport, UpdateEvent};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -50,6 +52,12 @@ pub enum Record {
     Signals(SignalRecord),
     /// Something happened to the agent itself or to a model.
     Agent(AgentEvent),
+    /// An update of a model took a step.
+    Update(UpdateEvent),
+    /// How a new model did beside the one before.
+    Shadow(ShadowReport),
+    /// What became of a command.
+    Command(CommandAck),
 }
 
 /// Why a body was not read as a record.
@@ -101,6 +109,9 @@ impl Record {
             Record::Bus(_) => 8,
             Record::Signals(_) => 6,
             Record::Agent(_) => 9,
+            Record::Update(_) => 10,
+            Record::Shadow(_) => 11,
+            Record::Command(_) => 12,
         }
     }
 
@@ -117,7 +128,10 @@ impl Record {
             Record::Boot(_)
             | Record::Status(_)
             | Record::Signals(SignalRecord::Directory(_))
-            | Record::Agent(_) => Lane::Status,
+            | Record::Agent(_)
+            | Record::Update(_)
+            | Record::Shadow(_)
+            | Record::Command(_) => Lane::Status,
             Record::Summary(_) | Record::Signals(SignalRecord::Statistics(_)) => Lane::Summary,
             Record::Snapshot(_) => Lane::Bulk,
         }
@@ -139,6 +153,9 @@ impl Record {
             Record::Bus(body) => postcard::to_allocvec(body),
             Record::Signals(body) => postcard::to_allocvec(body),
             Record::Agent(body) => postcard::to_allocvec(body),
+            Record::Update(body) => postcard::to_allocvec(body),
+            Record::Shadow(body) => postcard::to_allocvec(body),
+            Record::Command(body) => postcard::to_allocvec(body),
         };
         let body = body.map_err(|e| RecordError::Malformed { kind, why: alloc::format!("{e}") })?;
         if body.len() > MAX_BODY {
@@ -167,6 +184,9 @@ impl RawRecord {
             8 => self.body_as().map(Record::Bus),
             6 => self.body_as().map(Record::Signals),
             9 => self.body_as().map(Record::Agent),
+            10 => self.body_as().map(Record::Update),
+            11 => self.body_as().map(Record::Shadow),
+            12 => self.body_as().map(Record::Command),
             kind => Err(RecordError::UnknownKind(kind)),
         }
     }

@@ -9,15 +9,17 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod commands;
+mod events;
 mod snapshots;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use telltale_wire::agent_event::*;
+use telltale_wire::agent_event::ModelFault;
 use telltale_wire::bridge::*;
 use telltale_wire::bus::*;
+use telltale_wire::command::CommandOutcome;
 use telltale_wire::desired::Feature;
 use telltale_wire::digest::{Digest, ShortDigest};
 use telltale_wire::envelope::{self, Message};
@@ -28,6 +30,7 @@ use telltale_wire::sketch::{self, Sketch};
 use telltale_wire::sync::*;
 use telltale_wire::time::{MonoTime, Stamp, WallTime};
 use telltale_wire::unit::Unit;
+use telltale_wire::update::{UpdateReason, UpdateStep};
 
 /// Set to `add` to write the lines that are missing.
 const PIN: &str = "TELLTALE_PIN_VECTORS";
@@ -129,7 +132,7 @@ fn records() -> Vec<Case> {
         | Record::Bus(_)
         | Record::Snapshot(_) => (),
         Record::Signals(SignalRecord::Directory(_) | SignalRecord::Statistics(_)) => (),
-        Record::Agent(_) => (),
+        Record::Agent(_) | Record::Update(_) | Record::Shadow(_) | Record::Command(_) => (),
     };
     let boot = BootRecord {
         at: EARLY,
@@ -187,27 +190,9 @@ fn records() -> Vec<Case> {
         record("signals-statistics", Record::Signals(SignalRecord::Statistics(statistics()))),
     ]
     .into_iter()
-    .chain(agent_events())
+    .chain(events::agent_events())
+    .chain(events::updates())
     .collect()
-}
-
-/// A change that is missing below does not compile.
-fn agent_events() -> impl Iterator<Item = Case> {
-    let label = |change: &AgentChange| match change {
-        AgentChange::Reloaded { .. } => "agent-reloaded",
-        AgentChange::ReloadRefused { .. } => "agent-reload-refused",
-        AgentChange::ModelIsolated { .. } => "agent-model-isolated",
-        AgentChange::ModelResumed { .. } => "agent-model-resumed",
-    };
-    let (fault, why) = (ModelFault::TooSlow, "900 ms".to_owned());
-    let changes = vec![
-        AgentChange::Reloaded { catalog: Digest(core::array::from_fn(|i| i as u8)), models: vec![model()] },
-        AgentChange::ReloadRefused { why: "line 3".into() },
-        AgentChange::ModelIsolated { model: model(), fault, failures: 300, retry_after_s: 600, why },
-        AgentChange::ModelResumed { model: model() },
-    ];
-    let case = move |change| record(label(&change), Record::Agent(AgentEvent { at: AT, change }));
-    changes.into_iter().map(case)
 }
 
 fn bus(report: BusReport) -> BusRecord {
@@ -439,6 +424,18 @@ fn boundaries() -> Vec<(&'static str, Vec<Case>)> {
         ),
         ("refusal-code", variants!(RefusalCode: Malformed NotThisVehicle TooLarge Unavailable NewerProtocol)),
         ("model-fault", variants!(ModelFault: NoOutput NotFinite TooSlow)),
+        (
+            "update-step",
+            variants!(UpdateStep: Offered Downloading Staged SelfTested Shadow Trial Committed RolledBack
+                Refused Pinned Unpinned Forgotten),
+        ),
+        (
+            "update-reason",
+            variants!(UpdateReason: OtherHardware AgentTooOld OtherFeatures CatalogLacks NotNewer KnownBad
+                Pinned Unconfirmed NotVerified NotFetched NoSpace Damaged NotLoadable GoldenDiffers TooSlow
+                TooLarge NoOutput NotFinite Disagrees AttemptsUsed Asked Withdrawn),
+        ),
+        ("command-outcome", variants!(CommandOutcome: Done Refused Failed Expired Superseded Unknown)),
         ("series-kind", variants!(SeriesKind: Signal Score)),
         ("bridge-kind", variants!(BridgeKind: Classic Fd Remote Error)),
     ]

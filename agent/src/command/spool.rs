@@ -196,6 +196,9 @@ fn in_full(record: &Record) -> Option<Value> {
         Record::Loss(body) => serde_json::to_value(body).ok(),
         Record::Bus(body) => serde_json::to_value(body).ok(),
         Record::Agent(body) => serde_json::to_value(body).ok(),
+        Record::Update(body) => serde_json::to_value(body).ok(),
+        Record::Shadow(body) => serde_json::to_value(body).ok(),
+        Record::Command(body) => serde_json::to_value(body).ok(),
         _ => None,
     }
 }

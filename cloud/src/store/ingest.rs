@@ -245,7 +245,13 @@ impl Intake<'_> {
                 *total = total.saturating_add(loss.count);
                 Ok(())
             }
-            Record::Boot(_) | Record::Status(_) | Record::Bus(_) | Record::Agent(_) => Ok(()),
+            Record::Boot(_)
+            | Record::Status(_)
+            | Record::Bus(_)
+            | Record::Agent(_)
+            | Record::Update(_)
+            | Record::Shadow(_)
+            | Record::Command(_) => Ok(()),
         }
     }
 

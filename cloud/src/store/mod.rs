@@ -11,6 +11,7 @@ mod read;
 mod signals;
 mod snapshots;
 mod spans;
+mod update_lines;
 
 pub use ingest::Ingested;
 pub(crate) use snapshots::Found;

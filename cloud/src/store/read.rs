@@ -1,7 +1,7 @@
 //! What the pages ask of the database. Each report is read in one transaction, so that its parts agree.
 
 use super::losses::{self, gaps};
-use super::{Store, StoreError, lines, snapshots};
+use super::{Store, StoreError, lines, snapshots, update_lines};
 use crate::report::{
     Counters, FleetReport, MAX_AGENT_EVENTS, MAX_BOOTS, MAX_EVENTS, MAX_HISTORY, MAX_LOSSES, MAX_OPEN,
     MAX_SERIES, MAX_STREAMS, MAX_SUBJECTS, MAX_VEHICLES, ModelView, Series, State, StreamLine, VehicleLine,
@@ -22,6 +22,9 @@ const SUMMARY: u16 = 3;
 const STATUS: u16 = 4;
 pub(super) const LOSS: u16 = 5;
 const AGENT: u16 = 9;
+const UPDATE: u16 = 10;
+const SHADOW: u16 = 11;
+const COMMAND: u16 = 12;
 
 /// A vehicle's row with what is counted in other tables; ends in `$tail`.
 macro_rules! vehicle_sql {
@@ -76,7 +79,7 @@ impl Store {
         let events = newest(&mut tx, vehicle, VERDICT, MAX_EVENTS).await?;
         let events_total = count(&mut tx, vehicle, VERDICT).await?;
         let losses = newest(&mut tx, vehicle, LOSS, MAX_LOSSES).await?;
-        let agent_events = newest(&mut tx, vehicle, AGENT, MAX_AGENT_EVENTS).await?;
+        let agent_events = agent_events(&mut tx, vehicle).await?;
         let boots = newest(&mut tx, vehicle, BOOT, MAX_BOOTS).await?;
         let status = newest(&mut tx, vehicle, STATUS, 1).await?;
         Ok(Some(VehicleReport {
@@ -85,6 +88,9 @@ impl Store {
             events: verdicts(&events),
             agent_events: collect(&agent_events, |record, origin| match record {
                 Record::Agent(event) => Some(lines::agent_event(event, origin)),
+                Record::Update(event) => Some(update_lines::step(event, origin)),
+                Record::Shadow(report) => Some(update_lines::shadow(report, origin)),
+                Record::Command(ack) => Some(update_lines::command(ack, origin)),
                 _ => None,
             }),
             events_total,
@@ -254,6 +260,20 @@ pub(super) async fn newest(
     .bind(most as i64)
     .fetch_all(tx)
     .await?)
+}
+
+/// What happened to the agent, its models and their updates, the newest first.
+async fn agent_events(tx: &mut SqliteConnection, vehicle: i64) -> Result<Vec<Stored>, StoreError> {
+    let mut events = Vec::new();
+    for kind in [AGENT, UPDATE, SHADOW, COMMAND] {
+        events.append(&mut newest(tx, vehicle, kind, MAX_AGENT_EVENTS).await?);
+    }
+    events.sort_by_key(|event| {
+        let Origin { boot, seq, received } = event.origin;
+        std::cmp::Reverse((received, boot, seq))
+    });
+    events.truncate(MAX_AGENT_EVENTS);
+    Ok(events)
 }
 
 async fn count(tx: &mut SqliteConnection, vehicle: i64, kind: u16) -> Result<u64, StoreError> {
