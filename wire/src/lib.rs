@@ -26,6 +26,8 @@ pub mod agent_event;
 #[cfg(feature = "alloc")]
 pub mod bits;
 #[cfg(feature = "alloc")]
+pub mod bundle;
+#[cfg(feature = "alloc")]
 pub mod bus;
 #[cfg(feature = "alloc")]
 pub mod command;

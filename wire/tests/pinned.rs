@@ -8,6 +8,7 @@
 // Helpers of a test may end it.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod bundles;
 mod commands;
 mod events;
 mod snapshots;
@@ -409,6 +410,7 @@ fn boundaries() -> Vec<(&'static str, Vec<Case>)> {
         ("desired", commands::cases()),
         ("feature", variants!(Feature: Snapshots Statistics Models Updates)),
         ("bridge", bridge()),
+        ("bundle-index", bundles::indexes()),
         ("unit", units()),
         ("verdict-code", verdict_codes()),
         ("bus-state", variants!(BusState: Unknown Active Warning Passive Off Down Absent)),
