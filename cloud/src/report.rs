@@ -4,6 +4,7 @@
 //! Absence keeps its reason: a state is `no_data`, `indeterminate`, `nominal` or `anomalous`, each with a sentence, and
 //! a number that was not given is `null`, never 0.
 
+use crate::buses::{BusEvent, BusView};
 use crate::snapshot::SnapshotLine;
 use serde::Serialize;
 
@@ -170,6 +171,10 @@ pub struct VehicleReport {
     pub events_total: u64,
     /// What happened to the agent itself, the latest first; at most [`MAX_AGENT_EVENTS`].
     pub agent_events: Vec<AgentEventLine>,
+    /// Its buses, by name; at most [`crate::buses::MAX_BUSES`].
+    pub buses: Vec<BusView>,
+    /// What happened on them, the latest first; at most [`crate::buses::MAX_BUS_EVENTS`].
+    pub bus_events: Vec<BusEvent>,
     /// Snapshots, the latest first; at most [`crate::snapshot::MAX_SNAPSHOTS`].
     pub snapshots: Vec<SnapshotLine>,
     /// Losses that the vehicle told, added up by lane and stage.

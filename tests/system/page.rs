@@ -38,6 +38,7 @@ fn a_browser_shows_the_cell_that_stands_out() {
     let drive = ["--seed", "2", "--hours", "4", "--fault", "cell-drift", "--cell", "42"];
     let log = at("drive.log");
     rig::telltale_ok(&[["simulate"].as_slice(), &drive, &["-o", rig::text(&log)]].concat());
+    disturb(&log);
     let model = rig::cell_fault();
     let catalog = model.join("catalog-sim.toml");
     let identity = |file: &str| pki.join("vehicles/bench-01").join(file);
@@ -58,6 +59,38 @@ fn a_browser_shows_the_cell_that_stands_out() {
     for part in ["Cell42", "Cell96", "anomalous", "deviation_median", "<svg"] {
         assert!(page.contains(part), "the vehicle's page lacks {part:?}:\n{page}");
     }
+    let buses = &page[page.find("<h2>Buses</h2>").unwrap()..page.find("<h2>Signals</h2>").unwrap()];
+    for part in [
+        "error passive, was active",
+        "active, was error passive",
+        "counters 136 sending, 0 receiving",
+        "frames that nobody acknowledged",
+        "remote frames",
+        "frames shorter than their signals",
+        "new among them: 7A1 (1 times)",
+    ] {
+        assert!(buses.contains(part), "the buses' section lacks {part:?}:\n{buses}");
+    }
+}
+
+/// What a bus has to suffer, in the middle of a log: a controller that turns passive and recovers, a frame that nobody
+/// acknowledged, a remote frame, a frame cut short, an identifier that nobody knows.
+fn disturb(log: &Path) {
+    let text = fs::read_to_string(log).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let (before, after) = lines.split_at(lines.len() / 2);
+    let time = before[before.len() - 1].split(' ').next().unwrap();
+    let odd = [
+        "20000204#0020000000008800",
+        "20000020#0000000000008800",
+        "180#R",
+        "180#00",
+        "7A1#00",
+        "20000004#0040000000008800",
+    ];
+    let odd: Vec<String> = odd.iter().map(|frame| format!("{time} can0 {frame}")).collect();
+    let disturbed = [before, &odd.iter().map(String::as_str).collect::<Vec<_>>(), after].concat();
+    fs::write(log, disturbed.join("\n") + "\n").unwrap();
 }
 
 fn cloud(args: &[&str]) {

@@ -3,6 +3,7 @@
 //! Everything is rendered here on the server: no script runs in the browser, and the content policy would let none
 //! run. Whatever text a vehicle sent reaches a page through `maud`, which escapes it.
 
+mod buses_section;
 mod chart;
 mod fleet_page;
 mod heat_map;

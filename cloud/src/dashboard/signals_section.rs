@@ -1,7 +1,7 @@
-//! What a vehicle's signals and buses looked like, and how good the data is: sections of its page.
+//! What a vehicle's signals looked like, and how good the data is: sections of its page.
 
-use super::page::{self, bytes, count, time};
-use crate::signals::{BusLine, PointLine, QualityLine, SeriesLine, SignalsReport};
+use super::page::{self, count, time};
+use crate::signals::{PointLine, QualityLine, SeriesLine, SignalsReport};
 use maud::{Markup, html};
 
 /// Rows of the table; the JSON answer has all.
@@ -21,7 +21,6 @@ pub(super) fn render(vehicle: &str, report: &SignalsReport) -> Markup {
                 p class="quiet" { "No data: no statistics of signals have arrived." }
             } @else {
                 (basis(report))
-                (buses(&report.buses))
                 (table("Signal", &json, &odd_first(&report.signals)))
                 @if !report.models.is_empty() { (table("Score of", &json, &odd_first(&report.models))) }
             }
@@ -45,23 +44,6 @@ fn basis(report: &SignalsReport) -> Markup {
             span class="quiet" { "Quantiles are shares of time. Another range: " code { "?from=2026-11-22T02:00:00Z&to=…" } " behind the address of the JSON." }
         }
         @for (number, what) in without { @if number > 0 { p class="warn" { (count(number)) " " (what) "." } } }
-    }
-}
-
-fn buses(buses: &[BusLine]) -> Markup {
-    html! {
-        @if !buses.is_empty() {
-            ul class="plain" {
-                @for bus in buses.iter().take(LISTED) {
-                    li {
-                        b { (bus.name) } ": load " (percent(bus.load)) ", busiest second " (percent(Some(bus.peak)))
-                        " (with the most stuffed bits " (percent(bus.load_worst)) " and " (percent(Some(bus.peak_worst))) "), "
-                        (count(bus.frames)) " frames, " (bytes(bus.bits / 8)) " of bits, longest silence "
-                        (page::value(bus.longest_silence_s as f32)) " s"
-                    }
-                }
-            }
-        }
     }
 }
 
@@ -210,7 +192,7 @@ fn number(value: Option<f32>) -> String {
 }
 
 /// A share as a percentage; one that is not quite all is not rounded up to it.
-fn percent(share: Option<f64>) -> String {
+pub(super) fn percent(share: Option<f64>) -> String {
     match share {
         None => "–".to_owned(),
         Some(share) if share < 1.0 => format!("{:.1} %", (share * 1e3).floor() / 10.0),

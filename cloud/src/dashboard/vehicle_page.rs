@@ -1,7 +1,7 @@
 //! `/vehicle/{id}`: one vehicle, from what is wrong now down to how far each lane is acknowledged.
 
 use super::page::{self, Frame, badge, bytes, count, time, when};
-use super::{chart, heat_map, signals_section, snapshot_page};
+use super::{buses_section, chart, heat_map, signals_section, snapshot_page};
 use crate::report::{AgentEventLine, EvidenceLine, ModelView, State, StatusLine, VehicleReport, VerdictLine};
 use crate::signals::SignalsReport;
 use maud::{Markup, html};
@@ -19,6 +19,7 @@ pub(super) fn render(report: &VehicleReport, signals: &SignalsReport, now: WallT
         @if report.models.is_empty() { (no_model(report)) }
         (events(report))
         (agent_events(&report.agent_events))
+        (buses_section::render(report, &signals.buses))
         (signals_section::render(&report.line.vehicle, signals))
         (snapshot_page::list(&report.line.vehicle, &report.snapshots))
         (losses(report))

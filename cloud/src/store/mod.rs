@@ -4,6 +4,8 @@
 //! tells the vehicle to delete its only other copy. [`ingest`](Store::ingest) is the one way in for records. The raw
 //! bytes are kept whatever they say; the tables beside them are an index that the pages read.
 
+mod bus_events;
+mod buses;
 mod ingest;
 mod lines;
 mod losses;
@@ -25,8 +27,12 @@ use std::time::Duration;
 use telltale_wire::ids::VehicleId;
 
 /// The schema, version by version. Append only: a database of version n runs everything from the n-th on.
-const MIGRATIONS: &[&str] =
-    &[include_str!("schema.sql"), include_str!("snapshots.sql"), include_str!("signals.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("snapshots.sql"),
+    include_str!("signals.sql"),
+    include_str!("buses.sql"),
+];
 
 /// The first version that indexes statistics of signals.
 const WITH_SIGNALS: i64 = 3;

@@ -1,7 +1,7 @@
 //! What the pages ask of the database. Each report is read in one transaction, so that its parts agree.
 
 use super::losses::{self, gaps};
-use super::{Store, StoreError, lines, snapshots, update_lines};
+use super::{Store, StoreError, buses, lines, snapshots, update_lines};
 use crate::report::{
     Counters, FleetReport, MAX_AGENT_EVENTS, MAX_BOOTS, MAX_EVENTS, MAX_HISTORY, MAX_LOSSES, MAX_OPEN,
     MAX_SERIES, MAX_STREAMS, MAX_SUBJECTS, MAX_VEHICLES, ModelView, Series, State, StreamLine, VehicleLine,
@@ -82,7 +82,10 @@ impl Store {
         let agent_events = agent_events(&mut tx, vehicle).await?;
         let boots = newest(&mut tx, vehicle, BOOT, MAX_BOOTS).await?;
         let status = newest(&mut tx, vehicle, STATUS, 1).await?;
+        let (buses, bus_events) = buses::report(&mut tx, vehicle).await?;
         Ok(Some(VehicleReport {
+            buses,
+            bus_events,
             models: models(&mut tx, vehicle).await?,
             snapshots: snapshots::list(&mut tx, vehicle).await?,
             events: verdicts(&events),
