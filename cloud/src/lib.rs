@@ -11,6 +11,7 @@ pub mod dashboard;
 pub mod identity;
 pub mod pki;
 pub mod report;
+pub mod rollout;
 pub mod server;
 pub mod signals;
 pub mod snapshot;

@@ -6,6 +6,7 @@ mod merge;
 mod range;
 
 pub(crate) use merge::{Gathering, Names, Stretch};
+pub(crate) use range::moment;
 pub use range::{Asked, BadRange};
 
 use serde::Serialize;

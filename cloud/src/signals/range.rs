@@ -63,8 +63,8 @@ fn shown(text: &str) -> String {
     text.chars().take(40).collect()
 }
 
-/// Microseconds since the Unix epoch.
-fn moment(text: &str) -> Option<i64> {
+/// Microseconds since the Unix epoch, from RFC 3339 in UTC, a date, or seconds.
+pub(crate) fn moment(text: &str) -> Option<i64> {
     if let Ok(seconds) = text.parse::<f64>() {
         return (seconds.abs() < 1e12).then_some((seconds * 1e6) as i64);
     }
