@@ -5,7 +5,7 @@ use crate::capture::{Capture, now};
 use crate::config::{Config, UplinkSettings};
 use crate::control::ControlSocket;
 use crate::desk::Desk;
-use crate::files::SpoolDirectory;
+use crate::files::Directory;
 use crate::guard::Budget;
 use crate::limits;
 use crate::mailbox::{Post, mailbox};
@@ -62,7 +62,7 @@ impl Agent {
         let _refused = runtime.block_on(async { signal(SignalKind::from_raw(libc::SIGXFSZ)) })?;
         let directory = &config.spool.dir;
         // Locked before the boot is counted: an agent that is turned away leaves no trace.
-        let files = SpoolDirectory::open(directory)?;
+        let files = Directory::lock(directory)?;
         let boot = state::next_boot(directory)?;
         let clock: Clock = Arc::new(now);
         let (store, report) = Store::start(files, config.spool.spool(), boot, Arc::clone(&clock))?;

@@ -1,4 +1,5 @@
-//! The spool's storage on real files: `fallocate`, `pwrite`, `fdatasync`, and a lock that keeps a second agent out.
+//! What must outlive a power cut, on real files: `fallocate`, `pwrite`, `fdatasync`, `rename`, and for the spool a lock
+//! that keeps a second agent out.
 
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
@@ -6,17 +7,17 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use telltale_core::spool::{Storage, StorageError};
+use telltale_core::storage::{Storage, StorageError};
 use thiserror::Error;
 
 /// Written files kept open: the active segment of each lane and the cursor, with a little room.
 const MAX_OPEN: usize = 8;
 
-/// Why a spool directory could not be used.
+/// Why a directory could not be used.
 #[derive(Debug, Error)]
 pub enum DirectoryError {
     /// The directory or its lock could not be made.
-    #[error("the spool directory {} cannot be used: check that it exists or can be made, and is writable", .path.display())]
+    #[error("the directory {} cannot be used: check that it exists or can be made, and is writable", .path.display())]
     Unusable {
         /// The directory.
         path: PathBuf,
@@ -31,31 +32,41 @@ pub enum DirectoryError {
     },
 }
 
-/// A directory of real files, locked for this process.
+/// A directory of real files.
 #[derive(Debug)]
-pub struct SpoolDirectory {
+pub struct Directory {
     path: PathBuf,
     directory: File,
     /// Held for its lock, which the kernel releases with the process, however that ends.
-    _lock: File,
+    _lock: Option<File>,
     open: Vec<(String, File)>,
 }
 
-impl SpoolDirectory {
-    /// Makes the directory if need be, and locks it.
+impl Directory {
+    /// Makes the directory if need be. Others may write there too, other files.
     ///
     /// # Errors
-    /// See [`DirectoryError`].
+    /// [`DirectoryError::Unusable`].
     pub fn open(path: &Path) -> Result<Self, DirectoryError> {
         let unusable = |source| DirectoryError::Unusable { path: path.to_owned(), source };
         std::fs::create_dir_all(path).map_err(unusable)?;
         let directory = File::open(path).map_err(unusable)?;
+        Ok(Self { path: path.to_owned(), directory, _lock: None, open: Vec::new() })
+    }
+
+    /// Makes the directory if need be, and locks it: a spool has one writer.
+    ///
+    /// # Errors
+    /// See [`DirectoryError`].
+    pub fn lock(path: &Path) -> Result<Self, DirectoryError> {
+        let unusable = |source| DirectoryError::Unusable { path: path.to_owned(), source };
+        let directory = Self::open(path)?;
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path.join("lock"));
         // On a disk that became read-only, what waits there can still be sent.
         let lock =
             lock.or_else(|error| File::open(path.join("lock")).map_err(|_| error)).map_err(unusable)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), directory, _lock: lock, open: Vec::new() }),
+            Ok(()) => Ok(Self { _lock: Some(lock), ..directory }),
             Err(TryLockError::WouldBlock) => Err(DirectoryError::InUse { path: path.to_owned() }),
             Err(TryLockError::Error(source)) => Err(unusable(source)),
         }
@@ -80,7 +91,9 @@ impl SpoolDirectory {
 
     fn create_reserved(&mut self, name: &str, len: u64) -> io::Result<()> {
         let file = OpenOptions::new().create_new(true).write(true).open(self.path.join(name))?;
-        reserve(&file, len)?;
+        if len > 0 {
+            reserve(&file, len)?;
+        }
         self.open.truncate(MAX_OPEN - 1);
         self.open.insert(0, (name.to_owned(), file));
         Ok(())
@@ -113,7 +126,7 @@ fn reserve(file: &File, len: u64) -> io::Result<()> {
     }
 }
 
-impl Storage for SpoolDirectory {
+impl Storage for Directory {
     fn list(&mut self) -> Result<Vec<String>, StorageError> {
         let names = std::fs::read_dir(&self.path).and_then(|entries| {
             entries.map(|entry| Ok(entry?.file_name().into_string().unwrap_or_default())).collect()
@@ -166,6 +179,12 @@ impl Storage for SpoolDirectory {
             _ => Ok(()),
         }
     }
+
+    fn rename(&mut self, from: &str, to: &str) -> Result<(), StorageError> {
+        self.open.retain(|(open, _)| open != from && open != to);
+        let renamed = std::fs::rename(self.path.join(from), self.path.join(to));
+        renamed.map_err(|e| self.failed("renaming", from, &e))
+    }
 }
 
 #[cfg(test)]
@@ -175,16 +194,16 @@ mod tests {
     #[test]
     fn a_second_agent_is_kept_out_until_the_first_is_gone() {
         let dir = tempfile::tempdir().unwrap();
-        let first = SpoolDirectory::open(dir.path()).unwrap();
-        assert!(matches!(SpoolDirectory::open(dir.path()), Err(DirectoryError::InUse { .. })));
+        let first = Directory::lock(dir.path()).unwrap();
+        assert!(matches!(Directory::lock(dir.path()), Err(DirectoryError::InUse { .. })));
         drop(first);
-        assert!(SpoolDirectory::open(dir.path()).is_ok());
+        assert!(Directory::lock(dir.path()).is_ok());
     }
 
     #[test]
-    fn files_do_what_the_spool_asks() {
+    fn files_do_what_is_asked_of_a_storage() {
         let dir = tempfile::tempdir().unwrap();
-        let mut files = SpoolDirectory::open(dir.path()).unwrap();
+        let mut files = Directory::lock(dir.path()).unwrap();
         files.create("a", 8192).unwrap();
         assert!(files.create("a", 1).is_err(), "a file is never made twice");
         files.write_at("a", 100, b"frames").unwrap();
@@ -202,12 +221,17 @@ mod tests {
         let told = files.write_at("a", 0, b"x").unwrap_err().to_string();
         assert!(told.contains("writing") && told.contains("/a"), "{told}");
         assert_eq!(files.list().unwrap().len(), 2 * MAX_OPEN + 1);
+        files.write_at("b0", 0, b"y").unwrap();
+        files.rename("b0", "b1").unwrap();
+        files.write_at("b1", 0, b"z").unwrap();
+        assert_eq!(files.read_at("b1", 0, 9).unwrap(), b"z");
+        assert!(files.rename("b0", "b1").is_err() && files.read_at("b0", 0, 9).is_err());
     }
 
     #[test]
     fn a_file_that_cannot_be_reserved_says_that_the_disk_is_full_and_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let mut files = SpoolDirectory::open(dir.path()).unwrap();
+        let mut files = Directory::lock(dir.path()).unwrap();
         let full = files.create("huge", 1 << 52);
         assert!(full.is_err());
         assert_eq!(files.list().unwrap(), ["lock"]);

@@ -1,37 +1,30 @@
-//! Small state that must outlive a power cut: written aside, synced, renamed, and the directory synced.
+//! Small state that must outlive a power cut, on the real disk: [`telltale_core::storage::state`] says how it is kept.
 
+use crate::files::Directory;
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use telltale_core::storage::StorageError;
+use telltale_core::storage::state;
 use telltale_wire::ids::BootId;
 use thiserror::Error;
 
-/// The longest state file that is read, in bytes.
-const MAX_STATE: u64 = 1024 * 1024;
-
-/// State could not be kept.
+/// State could not be kept or read.
 #[derive(Debug, Error)]
-#[error("{what} {}: check that its directory exists, is writable and has space", .path.display())]
+#[error("cannot {what} {}: check that its directory exists, is writable and has space", .path.display())]
 pub struct StateError {
     what: &'static str,
     path: PathBuf,
-    source: io::Error,
+    source: StorageError,
 }
 
 /// Replaces a file so that after a power cut it is either the old one or the new one, whole.
 ///
 /// # Errors
-/// [`StateError`]; the old file is still there then.
+/// [`StateError`]; the old file is still there then, or the new one and a power cut may undo it.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
-    let failed = |source| StateError { what: "cannot replace", path: path.to_owned(), source };
-    let aside = path.with_extension("new");
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(parent).map_err(failed)?;
-    let mut file = File::create(&aside).map_err(failed)?;
-    file.write_all(bytes).map_err(failed)?;
-    file.sync_all().map_err(failed)?;
-    std::fs::rename(&aside, path).map_err(failed)?;
-    File::open(parent).and_then(|directory| directory.sync_all()).map_err(failed)
+    let replaced = directory_of(path).and_then(|(mut files, name)| state::replace(&mut files, &name, bytes));
+    replaced.map_err(|source| StateError { what: "replace", path: path.to_owned(), source })
 }
 
 /// Reads a state file; `None` if there is none.
@@ -39,47 +32,54 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
 /// # Errors
 /// [`StateError`] if it is there and cannot be read.
 pub fn read_file(path: &Path) -> Result<Option<Vec<u8>>, StateError> {
-    let failed = |source| StateError { what: "cannot read", path: path.to_owned(), source };
-    let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened.map_err(failed)?,
-    };
-    let mut bytes = Vec::new();
-    file.take(MAX_STATE).read_to_end(&mut bytes).map_err(failed)?;
-    Ok(Some(bytes))
+    let read = directory_of(path).and_then(|(mut files, name)| state::read(&mut files, &name));
+    read.map_err(|source| StateError { what: "read", path: path.to_owned(), source })
 }
 
-/// Counts this start in `<directory>/boot` and gives it its id. The count is durable before it returns; on a disk that
-/// is full or read-only it is not, and the nonce alone keeps the id from being given twice: an agent that can store
-/// nothing can still send what it holds.
+/// Counts this start in `<directory>/boot` and gives it its id. On a disk that does not take the count the nonce alone
+/// keeps the id from being given twice, and the log says so.
 ///
 /// # Errors
 /// [`StateError`] if the count is there and cannot be read, or there is no randomness.
 pub fn next_boot(directory: &Path) -> Result<BootId, StateError> {
-    let path = directory.join("boot");
-    let before = read_file(&path)?;
-    let text = before.as_deref().map(String::from_utf8_lossy);
-    let counter = match text.as_deref().map(|text| text.trim().parse::<u32>()) {
-        None => 0,
-        Some(Ok(counter)) => counter,
-        Some(Err(_)) => {
-            log::warn!("{} holds no number: boots are counted from 1 again", path.display());
-            0
+    let path = directory.join(state::BOOT);
+    let nonce =
+        nonce().map_err(|source| StateError { what: "give a nonce to", path: path.clone(), source })?;
+    let files = Directory::open(directory);
+    let mut files = match files {
+        Ok(files) => files,
+        Err(error) => {
+            log::error!("this boot is not counted: {}", told(&error));
+            return Ok(BootId::new(1, nonce));
         }
     };
-    let counter = counter.saturating_add(1);
-    let nonce =
-        nonce().map_err(|source| StateError { what: "no randomness for", path: path.clone(), source })?;
-    if let Err(error) = replace_file(&path, format!("{counter}\n").as_bytes()) {
-        log::error!("this boot is not counted: {error}: {}", error.source);
+    let boot =
+        state::next_boot(&mut files, nonce).map_err(|source| StateError { what: "read", path, source })?;
+    if let Err(error) = boot.counted {
+        log::error!("this boot is not counted: {error}");
     }
-    Ok(BootId::new(counter, nonce))
+    Ok(boot.id)
 }
 
-fn nonce() -> io::Result<u32> {
+fn directory_of(path: &Path) -> Result<(Directory, String), StorageError> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| StorageError::Failed("this is no name of a file".into()))?;
+    let files = Directory::open(parent).map_err(|error| StorageError::Failed(told(&error)))?;
+    Ok((files, name.to_owned()))
+}
+
+fn nonce() -> Result<u32, StorageError> {
+    const SOURCE: &str = "/dev/urandom";
     let mut bytes = [0; 4];
-    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    let read = File::open(SOURCE).and_then(|mut file| file.read_exact(&mut bytes));
+    read.map_err(|error| StorageError::Failed(format!("reading {SOURCE}: {error}")))?;
     Ok(u32::from_le_bytes(bytes))
+}
+
+/// An error with what caused it.
+fn told(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
 #[cfg(test)]
@@ -98,6 +98,17 @@ mod tests {
         assert_eq!(third.counter(), 1);
         assert_ne!(third, first, "the nonce keeps them apart");
         assert_eq!(std::fs::read_dir(&state).unwrap().count(), 1, "nothing stays aside");
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_whatever_its_length() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("budget");
+        assert_eq!(read_file(&path).unwrap(), None);
+        for bytes in [&b"a longer one"[..], b"", b"short"] {
+            replace_file(&path, bytes).unwrap();
+            assert_eq!(read_file(&path).unwrap().unwrap(), bytes);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The thread that owns the spool. The capture thread hands records over without ever waiting; the asynchronous
 //! half asks for batches and brings acknowledgements.
 
-use crate::files::SpoolDirectory;
+use crate::files::Directory;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -89,7 +89,7 @@ impl Store {
     /// # Errors
     /// See [`StartError`].
     pub fn start(
-        files: SpoolDirectory,
+        files: Directory,
         config: SpoolConfig,
         boot: BootId,
         clock: Clock,
@@ -224,7 +224,7 @@ impl StoreHandle {
 
 /// The thread's side.
 struct Keeper {
-    spool: Spool<SpoolDirectory>,
+    spool: Spool<Directory>,
     clock: Clock,
     durable: watch::Sender<Durable>,
 }
@@ -313,7 +313,7 @@ mod tests {
     }
 
     fn start(dir: &Path, boot: u32) -> Store {
-        let files = SpoolDirectory::open(dir).unwrap();
+        let files = Directory::lock(dir).unwrap();
         Store::start(files, SpoolConfig::default(), BootId::new(boot, 1), clock()).unwrap().0
     }
 
@@ -328,7 +328,7 @@ mod tests {
         for n in 0..25 {
             store.handle().append(Stamp { mono: MonoTime(n), wall: None }, status(n));
         }
-        let second = SpoolDirectory::open(dir.path());
+        let second = Directory::lock(dir.path());
         assert!(matches!(second, Err(DirectoryError::InUse { .. })));
         store.close();
 

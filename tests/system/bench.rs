@@ -12,7 +12,7 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
-use telltale_agent::files::SpoolDirectory;
+use telltale_agent::files::Directory;
 use telltale_core::spool::{BatchLimits, Spool, SpoolConfig};
 use telltale_wire::ids::{BootId, Lane, Seq};
 use telltale_wire::record::RawRecord;
@@ -149,7 +149,7 @@ key = "pki/vehicles/v1/vehicle.key"
         }
         let me = BootId::new(u32::MAX, round);
         let now = Stamp { mono: MonoTime(0), wall: None };
-        let files = SpoolDirectory::open(copy.path()).unwrap();
+        let files = Directory::lock(copy.path()).unwrap();
         let (mut spool, report) = Spool::open(files, SpoolConfig::default(), me, now).unwrap();
         assert_eq!(report.losses, [], "round {round}: a kill cost records that were in the spool");
         let mut found = 0;

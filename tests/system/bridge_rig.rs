@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
-use telltale_agent::files::SpoolDirectory;
+use telltale_agent::files::Directory;
 use telltale_core::feature::spec::FeatureSpec;
 use telltale_core::spool::{BatchLimits, Spool, SpoolConfig};
 use telltale_wire::bridge::{
@@ -348,7 +348,7 @@ impl Agent {
 
 fn records_of(spool: &Path) -> Vec<Record> {
     let now = Stamp { mono: MonoTime(0), wall: None };
-    let files = SpoolDirectory::open(spool).unwrap();
+    let files = Directory::lock(spool).unwrap();
     let (mut spool, report) =
         Spool::open(files, SpoolConfig::default(), BootId::new(u32::MAX, 0), now).unwrap();
     assert_eq!(report.losses, []);

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
-use telltale_agent::files::SpoolDirectory;
+use telltale_agent::files::Directory;
 use telltale_core::spool::{BatchLimits, Spool, SpoolConfig};
 use telltale_wire::ids::BootId;
 use telltale_wire::record::{Counts, Record};
@@ -96,7 +96,7 @@ fn prepare(folder: &Path) -> u64 {
 /// What the summaries in a spool count together.
 fn summed(spool: &Path) -> Counts {
     let now = Stamp { mono: MonoTime(0), wall: None };
-    let files = SpoolDirectory::open(spool).unwrap();
+    let files = Directory::lock(spool).unwrap();
     let (mut spool, report) =
         Spool::open(files, SpoolConfig::default(), BootId::new(u32::MAX, 0), now).unwrap();
     assert_eq!(report.losses, []);

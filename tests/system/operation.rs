@@ -12,7 +12,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
-use telltale_agent::files::SpoolDirectory;
+use telltale_agent::files::Directory;
 use telltale_cloud::pki::{Existing, Pki, Validity};
 use telltale_core::spool::{BatchLimits, Spool, SpoolConfig};
 use telltale_wire::agent_event::AgentChange;
@@ -183,7 +183,7 @@ fn nobody_there_is_said_with_what_to_do() {
 
 /// The records of an agent that has ended, oldest first.
 fn records(folder: &Path) -> Vec<Record> {
-    let files = SpoolDirectory::open(&folder.join("spool")).unwrap();
+    let files = Directory::lock(&folder.join("spool")).unwrap();
     let now = Stamp { mono: MonoTime(0), wall: None };
     let (mut spool, _) = Spool::open(files, SpoolConfig::default(), BootId::new(999, 1), now).unwrap();
     let all = BatchLimits { records: 100_000, bytes: usize::MAX };

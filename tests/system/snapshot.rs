@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
-use telltale_agent::files::SpoolDirectory;
+use telltale_agent::files::Directory;
 use telltale_cloud::pki::{Existing, Pki, Validity};
 use telltale_cloud::server::{Config, Server};
 use telltale_core::catalog::Catalog;
@@ -162,7 +162,7 @@ impl Drop for Agent {
 /// The snapshots in the spool of an agent that has ended.
 fn spooled(spool: &Path) -> Vec<SnapshotPart> {
     let now = Stamp { mono: MonoTime(0), wall: None };
-    let files = SpoolDirectory::open(spool).unwrap();
+    let files = Directory::lock(spool).unwrap();
     let (mut spool, _) = Spool::open(files, SpoolConfig::default(), BootId::new(999, 1), now).unwrap();
     let batches = spool.next_batch(now, BatchLimits { records: 100_000, bytes: usize::MAX });
     let parsed = batches.iter().flat_map(|batch| &batch.records).filter_map(|raw| raw.parse().ok());

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use telltale_agent::files::SpoolDirectory;
+use telltale_agent::files::Directory;
 use telltale_agent::store::{Clock, Store};
 use telltale_agent::uplink::{self, LineConfig, Until, UplinkError};
 use telltale_cloud::pki::{Enrolled, Existing, Pki, Validity};
@@ -130,7 +130,7 @@ fn every_record_has_its_effect_exactly_once_over_a_line_that_breaks() {
         let spool = dir.path().join("spool");
         for boot in 1..=2 {
             let start = Store::start(
-                SpoolDirectory::open(&spool).unwrap(),
+                Directory::lock(&spool).unwrap(),
                 SpoolConfig::default(),
                 BootId::new(boot, 5),
                 clock(),
@@ -164,7 +164,7 @@ fn a_certificate_of_another_vehicle_is_refused_and_nothing_leaves_the_spool() {
         let other = VehicleId::new("bench-02").unwrap();
         let files = pki.enroll(&other, &dir.path().join("other"), Validity::days(1), Existing::Keep).unwrap();
         let start = Store::start(
-            SpoolDirectory::open(&dir.path().join("spool")).unwrap(),
+            Directory::lock(&dir.path().join("spool")).unwrap(),
             SpoolConfig::default(),
             BootId::new(1, 5),
             clock(),
@@ -186,7 +186,7 @@ fn a_key_that_belongs_to_another_certificate_is_named() {
         let mine = pki.enroll(&vehicle(), &dir.path().join("a"), Validity::days(1), Existing::Keep).unwrap();
         let other = pki.enroll(&vehicle(), &dir.path().join("b"), Validity::days(1), Existing::Keep).unwrap();
         let start = Store::start(
-            SpoolDirectory::open(&dir.path().join("spool")).unwrap(),
+            Directory::lock(&dir.path().join("spool")).unwrap(),
             SpoolConfig::default(),
             BootId::new(1, 5),
             clock(),

@@ -22,6 +22,7 @@ pub mod signal;
 pub mod snapshot;
 pub mod spool;
 pub mod statistics;
+pub mod storage;
 pub mod trace;
 pub mod uplink;
 pub mod verdict;

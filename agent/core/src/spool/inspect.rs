@@ -134,9 +134,9 @@ pub fn records_of(segment: &SegmentView, bytes: &[u8]) -> Vec<(Seq, Option<RawRe
 
 #[cfg(test)]
 mod tests {
-    use super::super::disk::Disk;
     use super::super::{BatchLimits, Spool, SpoolConfig};
     use super::*;
+    use crate::storage::disk::Disk;
     use std::convert::Infallible;
     use telltale_wire::sync::Ack;
     use telltale_wire::time::{MonoTime, Stamp};

@@ -23,24 +23,17 @@ mod lane;
 mod ledger;
 mod open;
 mod segment;
-mod storage;
 mod upkeep;
 
 #[cfg(test)]
-mod cap_tests;
-#[cfg(test)]
-mod crash_tests;
-#[cfg(test)]
-mod disk;
-#[cfg(test)]
-mod fault_tests;
+mod tests;
 
 pub use batch::{Allowance, BatchLimits};
 pub use config::{DropPolicy, SpoolConfig};
 pub use inspect::{CursorView, Inspection, SegmentView, inspect, records_of};
 pub use open::{OpenError, OpenReport};
-pub use storage::{Storage, StorageError};
 
+use crate::storage::{Storage, StorageError};
 use batch::{Batches, Room};
 use cursor::LaneCursor;
 use lane::LaneLog;

@@ -1,7 +1,7 @@
 //! Damage, caps, a full and a failing disk, and acknowledgements, one at a time.
 
-use super::disk::{Disk, Faults};
-use super::*;
+use super::super::*;
+use crate::storage::disk::{Disk, Faults};
 use telltale_wire::record::LostRange;
 
 const NOW: Stamp = Stamp { mono: MonoTime(0), wall: None };

@@ -8,21 +8,21 @@ use std::rc::Rc;
 
 /// A small, seeded source of numbers (splitmix64).
 #[derive(Clone, Debug)]
-pub(super) struct Dice(pub(super) u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    pub(super) fn roll(&mut self) -> u64 {
+    pub(crate) fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     }
 
-    pub(super) fn below(&mut self, n: u64) -> u64 {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
         self.roll() % n
     }
 
-    pub(super) fn one_in(&mut self, n: u64) -> bool {
+    pub(crate) fn one_in(&mut self, n: u64) -> bool {
         n > 0 && self.below(n) == 0
     }
 }
@@ -63,6 +63,7 @@ impl File {
 enum Entry {
     Link(String, usize),
     Unlink(String),
+    Rename(String, String, usize),
 }
 
 impl Entry {
@@ -70,21 +71,25 @@ impl Entry {
         match self {
             Entry::Link(name, file) => drop(names.insert(name.clone(), *file)),
             Entry::Unlink(name) => drop(names.remove(name)),
+            Entry::Rename(from, to, file) => {
+                names.remove(from);
+                names.insert(to.clone(), *file);
+            }
         }
     }
 }
 
 /// What goes wrong with the disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) struct Faults {
+pub(crate) struct Faults {
     /// The power goes at this operation.
-    pub(super) cut_at: Option<u64>,
+    pub(crate) cut_at: Option<u64>,
     /// One in so many operations fails; 0 for none.
-    pub(super) fail_one_in: u64,
+    pub(crate) fail_one_in: u64,
     /// The bytes that fit.
-    pub(super) capacity: Option<u64>,
+    pub(crate) capacity: Option<u64>,
     /// The negative control: syncs report success and do nothing.
-    pub(super) syncs_are_lies: bool,
+    pub(crate) syncs_are_lies: bool,
 }
 
 #[derive(Debug)]
@@ -101,10 +106,10 @@ struct Inner {
 
 /// The disk. Clones are the same disk.
 #[derive(Clone, Debug)]
-pub(super) struct Disk(Rc<RefCell<Inner>>);
+pub(crate) struct Disk(Rc<RefCell<Inner>>);
 
 impl Disk {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Disk(Rc::new(RefCell::new(Inner {
             dice: Dice(seed),
             files: Vec::new(),
@@ -117,20 +122,20 @@ impl Disk {
         })))
     }
 
-    pub(super) fn set_faults(&self, faults: Faults) {
+    pub(crate) fn set_faults(&self, faults: Faults) {
         self.0.borrow_mut().faults = faults;
     }
 
-    pub(super) fn operations(&self) -> u64 {
+    pub(crate) fn operations(&self) -> u64 {
         self.0.borrow().operations
     }
 
-    pub(super) fn is_cut(&self) -> bool {
+    pub(crate) fn is_cut(&self) -> bool {
         self.0.borrow().cut
     }
 
     /// Cuts the power (if it is not cut yet) and starts again with what survived.
-    pub(super) fn power_cycle(&self) {
+    pub(crate) fn power_cycle(&self) {
         let inner = &mut *self.0.borrow_mut();
         for entry in std::mem::take(&mut inner.unsynced_names) {
             if inner.dice.one_in(2) {
@@ -150,24 +155,24 @@ impl Disk {
     }
 
     /// Changes a durable byte, as flash ageing does. The file must exist.
-    pub(super) fn flip(&self, name: &str, at: usize) {
+    pub(crate) fn flip(&self, name: &str, at: usize) {
         let inner = &mut *self.0.borrow_mut();
         let file = &mut inner.files[inner.names[name]];
         file.seen[at] ^= 0x41;
         file.durable[at] ^= 0x41;
     }
 
-    pub(super) fn bytes(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn bytes(&self, name: &str) -> Vec<u8> {
         let inner = self.0.borrow();
         inner.files[inner.names[name]].seen.clone()
     }
 
-    pub(super) fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         self.0.borrow().names.keys().cloned().collect()
     }
 
     /// Makes everything durable and gives an independent copy.
-    pub(super) fn copy(&self) -> Self {
+    pub(crate) fn copy(&self) -> Self {
         let inner = self.0.borrow();
         let mut files = inner.files.clone();
         for file in &mut files {
@@ -333,6 +338,15 @@ impl Storage for Disk {
         let inner = &mut *self.0.borrow_mut();
         inner.begin(name)?;
         inner.link(Entry::Unlink(name.to_owned()));
+        Ok(())
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> Result<(), StorageError> {
+        let inner = &mut *self.0.borrow_mut();
+        inner.begin(from)?;
+        let missing = || StorageError::Failed(format!("{from}: no such file"));
+        let file = *inner.names.get(from).ok_or_else(missing)?;
+        inner.link(Entry::Rename(from.to_owned(), to.to_owned(), file));
         Ok(())
     }
 }

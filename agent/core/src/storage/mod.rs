@@ -1,11 +1,17 @@
-//! What the spool asks of a file system: one flat directory of preallocated files, and two kinds of sync.
+//! What must outlive a power cut asks this of a file system: one flat directory of files, and two kinds of sync.
 //!
-//! The agent implements this on real files; the tests implement it as a disk with a volatile cache that loses,
-//! tears and refuses.
+//! The spool writes its segments through it, [`state`] what is small and changes. The agent implements it on real
+//! files; the tests implement it as a disk with a volatile cache that loses, tears and refuses.
+
+#[cfg(test)]
+pub(crate) mod disk;
+pub mod state;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use thiserror::Error;
 
-/// Why the disk did not do as asked. The implementation logs nothing: the spool decides what a failure means.
+/// Why the disk did not do as asked. The implementation logs nothing: the caller decides what a failure means.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum StorageError {
     /// The file system is full (`ENOSPC`, `EDQUOT`).
@@ -55,7 +61,14 @@ pub trait Storage {
     /// pages clean when write-back fails.
     fn sync_data(&mut self, name: &str) -> Result<(), StorageError>;
 
-    /// Makes creations and removals durable (`fsync` of the directory).
+    /// Gives a file another name, in the place of the file that has it, if there is one: whoever looks finds the
+    /// one or the other, never none.
+    ///
+    /// # Errors
+    /// Both files are as they were.
+    fn rename(&mut self, from: &str, to: &str) -> Result<(), StorageError>;
+
+    /// Makes creations, removals and new names durable (`fsync` of the directory).
     ///
     /// # Errors
     /// They may be undone by a power cut.

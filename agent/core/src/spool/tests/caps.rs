@@ -1,7 +1,7 @@
 //! What goes when a lane is full: the policies, the line's budget, and that each drop is told once.
 
-use super::disk::Disk;
-use super::*;
+use super::super::*;
+use crate::storage::disk::Disk;
 use telltale_wire::record::LostRange;
 
 const ALL: BatchLimits = BatchLimits { records: 2_000, bytes: 1_000_000 };
