@@ -12,6 +12,8 @@ use telltale_wire::record::LossRecord;
 
 /// The cursor's file.
 pub(super) const NAME: &str = "cursor";
+/// What it is called until it holds its first slot.
+pub(super) const ASIDE: &str = "cursor.new";
 /// Room for a full ledger.
 const SLOT_STRIDE: usize = 32 * 1024;
 /// Both slots.

@@ -68,8 +68,8 @@ impl<S: Storage> Spool<S> {
         let (cursor, cursor_file, cursor_damaged) = opening.read_cursor(&names);
         // A segment below the cursor is done; that a cut undid its removal makes it no witness.
         let done = cursor.as_ref().map_or(0, |cursor| cursor.lanes[Lane::Critical as usize].index);
-        let found =
-            opening.read_losses(ids.iter().filter(|id| id.lane == Lane::Critical && id.index >= done));
+        let critical = |id: &SegmentId| id.lane == Lane::Critical && id.index >= done;
+        let found = opening.read_losses(&ids.iter().copied().filter(critical).collect::<Vec<_>>());
         let in_cursor = cursor.as_ref().map_or(&[][..], |cursor| &cursor.losses);
         let (written, untold) = trusted(found, in_cursor);
         let unwritten: Vec<LossRecord> =
@@ -79,7 +79,7 @@ impl<S: Storage> Spool<S> {
         unwritten.into_iter().for_each(|loss| opening.ledger.push(loss));
         let lanes = Lane::ALL.map(|lane| {
             let ids: Vec<_> = ids.iter().copied().filter(|id| id.lane == lane).collect();
-            // Without a cursor nothing was ever removed, unless it is damaged: then the start is unknown.
+            // Where no cursor ever became durable nothing was removed; behind a decayed one the start is unknown.
             let done = cursor.as_ref().map(|cursor| cursor.lanes[lane as usize]);
             let mut log = opening.open_lane(&ids, done, !cursor_damaged);
             log.dropped = dropped.iter().filter(|dropped| dropped.lane == lane).copied().collect();
@@ -116,8 +116,10 @@ impl<S: Storage> Spool<S> {
 
     /// The cursor and the critical lane get their files at once: a full disk can then be accounted for.
     fn begin(&mut self, now: Stamp) {
-        let cursor_file = self.see_to_cursor_file();
-        self.went_well(cursor_file);
+        if !self.cursor_file {
+            let written = self.write_cursor();
+            self.went_well(written);
+        }
         for lane in Lane::ALL {
             self.enforce_cap(now, lane);
         }
@@ -128,20 +130,30 @@ impl<S: Storage> Spool<S> {
     }
 }
 
-/// A loss record with the boot and the number that it has itself.
-type FoundLoss = (BootId, u64, LossRecord);
+/// A loss record of the critical lane.
+struct FoundLoss {
+    boot: BootId,
+    /// Its own number.
+    seq: u64,
+    loss: LossRecord,
+    /// It lies behind the trusted end of its segment, and is not kept there.
+    is_beyond: bool,
+}
 
-/// Parts the loss records that will be sent from those that are themselves told as lost, by another one or by the
-/// cursor. The latter were never promised and yet may be the only ones that tell what they tell.
+/// Parts the loss records that will be sent from those that will not: they lie behind a trusted end, or are themselves
+/// told as lost, by another one or by the cursor. The latter were never promised and yet may be the only ones that tell
+/// what they tell.
 fn trusted(found: Vec<FoundLoss>, in_cursor: &[LossRecord]) -> (Vec<LossRecord>, Vec<LossRecord>) {
-    let told = found.iter().map(|(_, _, loss)| loss).chain(in_cursor).filter_map(|loss| loss.range);
+    let told = found.iter().map(|found| &found.loss).chain(in_cursor).filter_map(|loss| loss.range);
     let critical: Vec<LostRange> = told.filter(|range| range.lane == Lane::Critical).collect();
-    let is_lost = |boot: BootId, seq: u64| {
-        critical.iter().any(|range| range.boot == boot && (range.first.0..=range.last.0).contains(&seq))
+    let is_lost = |found: &FoundLoss| {
+        let covers = |range: &LostRange| {
+            range.boot == found.boot && (range.first.0..=range.last.0).contains(&found.seq)
+        };
+        found.is_beyond || critical.iter().any(covers)
     };
-    let (lost, written): (Vec<_>, Vec<_>) =
-        found.into_iter().partition(|(boot, seq, _)| is_lost(*boot, *seq));
-    let records = |found: Vec<FoundLoss>| found.into_iter().map(|(_, _, loss)| loss);
+    let (lost, written): (Vec<_>, Vec<_>) = found.into_iter().partition(is_lost);
+    let records = |found: Vec<FoundLoss>| found.into_iter().map(|found| found.loss);
     let written: Vec<LossRecord> = records(written).collect();
     let untold = records(lost).filter(|loss| !in_cursor.contains(loss)).collect();
     (written, untold)
@@ -165,8 +177,8 @@ impl<S: Storage> Opening<S> {
         }
         let bytes = self.storage.read_at(cursor::NAME, 0, cursor::FILE_LEN as usize).unwrap_or_default();
         let cursor = Cursor::read(&bytes);
-        let damaged = cursor.is_none() && bytes.iter().any(|byte| *byte != 0);
         let whole = cursor.is_some() && bytes.len() as u64 == cursor::FILE_LEN;
+        let damaged = cursor.is_none();
         (cursor, whole, damaged)
     }
 
@@ -174,15 +186,17 @@ impl<S: Storage> Opening<S> {
         self.storage.read_at(&id.name(), 0, len as usize)
     }
 
-    /// The loss records in the critical lane, each with its boot and number.
-    fn read_losses<'a>(&mut self, ids: impl Iterator<Item = &'a SegmentId>) -> Vec<FoundLoss> {
+    /// The loss records in these segments of the critical lane, oldest first.
+    fn read_losses(&mut self, ids: &[SegmentId]) -> Vec<FoundLoss> {
         let mut losses = Vec::new();
-        for id in ids {
+        for (i, id) in ids.iter().enumerate() {
+            let trusted_end = self.trusted_end(*id, ids.get(i + 1));
             let bytes = self.read(*id, MAX_SEGMENT_LEN).unwrap_or_default();
             let entries = segment::scan(*id, &bytes).entries.into_iter();
             losses.extend(entries.filter_map(|entry| {
+                let (boot, seq, is_beyond) = (id.boot, entry.seq, entry.seq > trusted_end);
                 match postcard::from_bytes::<RawRecord>(entry.payload).ok()?.parse() {
-                    Ok(Record::Loss(loss)) => Some((id.boot, entry.seq, loss)),
+                    Ok(Record::Loss(loss)) => Some(FoundLoss { boot, seq, loss, is_beyond }),
                     _ => None,
                 }
             }));
@@ -215,8 +229,7 @@ impl<S: Storage> Opening<S> {
                 (_, Some(cursor)) if cursor.boot == id.boot => Some(cursor.acked + 1),
                 _ => whole.then_some(1),
             };
-            let next = ids.get(i + 1).copied().filter(|next| next.boot == id.boot);
-            let Some(mut segment) = self.open_segment(*id, next, expected) else { continue };
+            let Some(mut segment) = self.open_segment(*id, ids.get(i + 1), expected) else { continue };
             if let Some(cursor) = cursor.filter(|cursor| cursor.boot == id.boot) {
                 segment.acked = cursor.acked.clamp(segment.first - 1, segment.last.max(segment.first - 1));
             }
@@ -234,7 +247,7 @@ impl<S: Storage> Opening<S> {
     fn open_segment(
         &mut self,
         id: SegmentId,
-        next: Option<SegmentId>,
+        next: Option<&SegmentId>,
         expected: Option<u64>,
     ) -> Option<Segment> {
         let bytes = self.read(id, MAX_SEGMENT_LEN).unwrap_or_else(|error| {
@@ -253,11 +266,8 @@ impl<S: Storage> Opening<S> {
         if let Some(expected) = expected.filter(|expected| *expected < accounted_from) {
             self.lose(id, (expected, accounted_from - 1), "records between two spool segments are missing");
         }
-        // A sync that failed may have left entries behind the trusted end; the next segment has them, or a
-        // loss record.
-        let limit =
-            next.and_then(|next| self.header_of(next)).map_or(u64::MAX, |header| header.accounted_from - 1);
-        let last = scan.entries.last().map_or(first - 1, |entry| entry.seq).min(limit);
+        let trusted_end = self.trusted_end(id, next);
+        let last = scan.entries.last().map_or(first - 1, |entry| entry.seq).min(trusted_end);
         let end = scan.end as u64;
         let mut segment =
             Segment { id, first, last, end, disk_len: end, acked: first - 1, holes: Vec::new() };
@@ -266,13 +276,20 @@ impl<S: Storage> Opening<S> {
         for hole in segment.note_missing(found) {
             self.lose(id, hole, "a spool segment is damaged");
         }
-        if scan.damaged_tail && next.is_none() {
+        if scan.damaged_tail && next.is_none_or(|next| next.boot != id.boot) {
             self.lose(id, (last + 1, last + 1), "a record at the end of a spool segment is torn or damaged");
         }
         if bytes.len() > scan.end {
             self.repairs.push(Repair::Truncate(id.name(), end));
         }
         Some(segment)
+    }
+
+    /// The last number that counts in a segment. A sync that failed may have left entries behind it; the segment that
+    /// comes after has them, or a loss record.
+    fn trusted_end(&mut self, id: SegmentId, next: Option<&SegmentId>) -> u64 {
+        let next = next.filter(|next| next.boot == id.boot);
+        next.and_then(|next| self.header_of(*next)).map_or(u64::MAX, |header| header.accounted_from - 1)
     }
 
     fn header_of(&mut self, id: SegmentId) -> Option<Header> {

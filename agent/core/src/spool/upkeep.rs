@@ -278,11 +278,13 @@ impl<S: Storage> Spool<S> {
         if self.cursor_dirty_since.is_none() && !self.has_unsettled() {
             return true;
         }
-        let written = self.see_to_cursor_file().and_then(|()| self.write_cursor());
+        let written = self.write_cursor();
         self.went_well(written)
     }
 
-    fn write_cursor(&mut self) -> Result<(), StorageError> {
+    /// Writes the next slot of the cursor's file. A first file gets its name only when a slot of it is durable, so that
+    /// a file whose slots are both unreadable has decayed: a start that finds none knows that nothing was ever removed.
+    pub(super) fn write_cursor(&mut self) -> Result<(), StorageError> {
         let next = Cursor {
             generation: self.cursor_generation + 1,
             lanes: Lane::ALL.map(|lane| self.lane_cursor(lane)),
@@ -291,25 +293,32 @@ impl<S: Storage> Spool<S> {
         };
         let too_long = || StorageError::Failed("the cursor outgrew its slot".into());
         let slot = next.encode().ok_or_else(too_long)?;
-        self.storage.write_at(cursor::NAME, next.offset(), &slot)?;
-        self.storage.sync_data(cursor::NAME)?;
+        if self.cursor_file {
+            self.storage.write_at(cursor::NAME, next.offset(), &slot)?;
+            self.storage.sync_data(cursor::NAME)?;
+        } else {
+            self.create_cursor_aside()?;
+            self.storage.write_at(cursor::ASIDE, next.offset(), &slot)?;
+            self.storage.sync_data(cursor::ASIDE)?;
+            self.storage.rename(cursor::ASIDE, cursor::NAME)?;
+            self.storage.sync_dir()?;
+            self.cursor_file = true;
+        }
         // Only now: after a failure the same slot is written again and the other stays whole.
         self.cursor_generation = next.generation;
         self.cursor_dirty_since = None;
         Ok(())
     }
 
-    /// Sees to a cursor file in which one slot is whole, so that a torn write always leaves one: a start that finds
-    /// none does not know what came before the segments that it finds.
-    pub(super) fn see_to_cursor_file(&mut self) -> Result<(), StorageError> {
-        if !self.cursor_file {
-            self.storage.remove(cursor::NAME)?;
-            self.storage.create(cursor::NAME, cursor::FILE_LEN)?;
-            self.write_cursor()?;
-            self.storage.sync_dir()?;
-            self.cursor_file = true;
+    fn create_cursor_aside(&mut self) -> Result<(), StorageError> {
+        self.storage.remove(cursor::ASIDE)?;
+        let created = self.storage.create(cursor::ASIDE, cursor::FILE_LEN);
+        if !matches!(created, Err(StorageError::NoSpace(_))) {
+            return created;
         }
-        Ok(())
+        // What has that name cannot be read, or this would not be made.
+        self.storage.remove(cursor::NAME)?;
+        self.storage.create(cursor::ASIDE, cursor::FILE_LEN)
     }
 
     pub(super) fn carry_out_repairs(&mut self) -> bool {

@@ -176,6 +176,9 @@ fn history(seed: u64, cuts: [Option<u64>; 2], faults: Faults) -> (u64, Witness) 
     (operations, witness)
 }
 
+/// Seeds that once lost a durable record untold. They always run.
+const REGRESSIONS: [u64; 2] = [1543, 1975];
+
 /// What goes wrong with the disk of a seed besides the cut: nothing, now and then an operation, or it is full.
 fn faults(seed: u64) -> Faults {
     match part(seed) {
@@ -240,6 +243,11 @@ fn nothing_durable_vanishes_on_a_failing_disk() {
 #[test]
 fn nothing_durable_vanishes_on_a_full_disk() {
     cut_everywhere_in(histories(60).filter(|seed| part(*seed) == 3));
+}
+
+#[test]
+fn what_once_vanished_does_not() {
+    cut_everywhere_in(REGRESSIONS.into_iter());
 }
 
 #[test]
