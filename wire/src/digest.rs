@@ -43,7 +43,7 @@ impl fmt::Debug for Digest {
 }
 
 /// The first eight bytes of a [`Digest`]: a name, not a proof.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct ShortDigest(pub [u8; 8]);
 
 impl fmt::Display for ShortDigest {

@@ -24,6 +24,11 @@ pub trait Model: Send {
     fn overran(&self) -> Option<Duration> {
         None
     }
+
+    /// How long the latest inference took; `None` where nobody measures.
+    fn took(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// What a model's folder says of it: `model.toml`.

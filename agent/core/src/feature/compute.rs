@@ -91,6 +91,7 @@ impl FeatureTable {
 }
 
 /// Computes the features of a specification, window after window, in buffers of its own.
+#[derive(Clone)]
 pub struct Features {
     features: Vec<Feature>,
     min_steps: usize,

@@ -16,6 +16,7 @@ use crate::catalog::Catalog;
 use telltale_wire::time::MonoTime;
 
 /// Samples in, features out: the resampler and the computation behind it, for one specification.
+#[derive(Clone)]
 pub struct Extractor {
     resampler: Resampler,
     features: Features,

@@ -125,6 +125,7 @@ const EMPTY: Slot = Slot {
 const UNUSED: u16 = u16::MAX;
 
 /// Collects samples, closes steps and keeps the last windowful of them. Allocates only when it is made.
+#[derive(Clone)]
 pub struct Resampler {
     period: Duration,
     reset_gap: Duration,
@@ -311,6 +312,7 @@ impl Cell {
 }
 
 /// The last steps, oldest first.
+#[derive(Clone)]
 pub struct Window {
     steps: usize,
     width: usize,

@@ -20,6 +20,7 @@ use telltale_wire::record::{
 use telltale_wire::signals::Series;
 use telltale_wire::time::MonoTime;
 use telltale_wire::unit::Unit;
+use telltale_wire::update::RunFigures;
 use thiserror::Error;
 
 /// How many features an event names besides the subject's own value.
@@ -99,6 +100,8 @@ pub(super) struct Mind {
     /// What the latest window left, for whoever looks on.
     standing: Vec<SubjectView>,
     latest_window: Option<MonoTime>,
+    /// Windows judged so far.
+    windows: u64,
     summary: Stretch,
     scratch: Vec<f32>,
 }
@@ -164,6 +167,7 @@ impl Mind {
             given: Scores::new(),
             standing: vec![UNSEEN; n],
             latest_window: None,
+            windows: 0,
             summary: Stretch {
                 windows: 0,
                 reference: 0.0,
@@ -192,6 +196,40 @@ impl Mind {
         }
     }
 
+    /// What is held of each subject.
+    pub(super) fn standing(&self) -> &[SubjectView] {
+        &self.standing
+    }
+
+    /// The end of the latest window.
+    pub(super) const fn latest_window(&self) -> Option<MonoTime> {
+        self.latest_window
+    }
+
+    /// Windows judged so far.
+    pub(super) const fn windows(&self) -> u64 {
+        self.windows
+    }
+
+    /// What it judges, in order.
+    pub(super) fn subject_names(&self) -> impl Iterator<Item = &str> {
+        self.subjects.iter().map(|subject| subject.name.as_str())
+    }
+
+    /// Over how many windows it forms a verdict.
+    pub(super) const fn enter_of(&self) -> u8 {
+        self.scorer.manifest.decision.enter_of
+    }
+
+    /// How the model ran since the figures were last cleared.
+    pub(super) fn figures(&self) -> RunFigures {
+        self.scorer.runs.figures()
+    }
+
+    pub(super) fn clear_figures(&mut self) {
+        self.scorer.runs.clear();
+    }
+
     pub(super) fn look(&self, view: &mut ModelView) {
         view.window = self.latest_window;
         view.isolation = self.scorer.isolation;
@@ -204,6 +242,7 @@ impl Mind {
         outcome.counts.windows += 1;
         let at = window.end();
         self.latest_window = Some(at);
+        self.windows += 1;
         outcome.records.extend(self.scorer.score(at, table, outcome.anchor));
         self.check_limits(window, outcome);
         self.summary.windows += 1;

@@ -4,7 +4,9 @@
 //! bring input, [`Pipeline::poll_record`] takes what came of it. From frame to verdict nothing is allocated but by
 //! a model's runtime and by the records themselves.
 
+mod duet;
 mod isolation;
+mod latency;
 mod latest;
 mod mind;
 mod scorer;
@@ -12,6 +14,7 @@ mod summary;
 mod trust;
 mod view;
 
+pub use duet::Comparison;
 pub use isolation::{FIRST_REST, ISOLATE_AFTER, Isolation, LONGEST_REST};
 pub use latest::Latest;
 pub use mind::{LoadError, LoadedModel};
@@ -25,12 +28,14 @@ use crate::feature::Extractor;
 use crate::frame::CanFrame;
 use crate::snapshot::{Packer, Recorder, SnapshotConfig, SnapshotRequest, Triggered};
 use crate::statistics::{Statistics, Tally, Tap};
+use duet::Duet;
 use latest::Fan;
 use mind::{Mind, Outcome};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use summary::SummaryBuilder;
+use telltale_wire::digest::Digest;
 use telltale_wire::record::{Counts, ModelRef, Record, VerdictCode};
 use telltale_wire::snapshot::SnapshotCause;
 use telltale_wire::time::{MonoTime, Stamp};
@@ -61,7 +66,10 @@ impl Default for PipelineConfig {
 pub struct Pipeline {
     outline: Arc<Outline>,
     decoder: Decoder,
+    /// Those that speak, then those that are beside one of them.
     watchers: Vec<Watcher>,
+    speakers: usize,
+    duets: Vec<Duet>,
     totals: Counts,
     monitor: Monitor,
     statistics: Statistics,
@@ -71,12 +79,26 @@ pub struct Pipeline {
     wake: MonoTime,
     anchor: Option<ClockAnchor>,
     records: VecDeque<Record>,
+    /// What those beside would have told and counted: nobody hears it.
+    unheard: (VecDeque<Record>, Counts),
 }
 
 /// A model with the features that it needs.
 struct Watcher {
     extractor: Extractor,
+    /// The digest of the specification that the extractor follows.
+    features: Digest,
     mind: Mind,
+}
+
+/// A model that judges the same windows as one that speaks, and is compared with it.
+pub struct Beside {
+    /// The place of the one that speaks, among the pipeline's models.
+    pub speaker: usize,
+    /// The one beside it.
+    pub model: LoadedModel,
+    /// Whether the one that speaks is the candidate, on trial, or this one is, in shadow.
+    pub is_trial: bool,
 }
 
 impl Pipeline {
@@ -89,23 +111,46 @@ impl Pipeline {
         models: Vec<LoadedModel>,
         config: PipelineConfig,
     ) -> Result<Pipeline, LoadError> {
-        let watchers = models
-            .into_iter()
-            .map(|model| {
-                let extractor = Extractor::new(&model.features, catalog)
-                    .map_err(|source| LoadError::Layout { model: model.manifest.name.clone(), source })?;
-                let mind = Mind::new(model, &extractor, catalog)?;
-                Ok(Watcher { extractor, mind })
-            })
-            .collect::<Result<Vec<Watcher>, LoadError>>()?;
-        let names: Vec<String> = watchers.iter().map(|w| w.mind.reference().name.clone()).collect();
-        let outline = Outline::new(catalog, watchers.iter().map(|w| w.mind.outline()).collect());
+        Pipeline::with_beside(catalog, models, Vec::new(), config)
+    }
+
+    /// A loop in which some models have another beside them. One that names no model of these is left out.
+    ///
+    /// # Errors
+    /// As [`Pipeline::new`].
+    pub fn with_beside(
+        catalog: &Catalog,
+        models: Vec<LoadedModel>,
+        beside: Vec<Beside>,
+        config: PipelineConfig,
+    ) -> Result<Pipeline, LoadError> {
+        let watcher = |model: LoadedModel| {
+            let extractor = Extractor::new(&model.features, catalog)
+                .map_err(|source| LoadError::Layout { model: model.manifest.name.clone(), source })?;
+            let features = model.features.digest;
+            Ok::<_, LoadError>(Watcher { mind: Mind::new(model, &extractor, catalog)?, features, extractor })
+        };
+        let speakers = models.len();
+        let mut watchers = models.into_iter().map(watcher).collect::<Result<Vec<Watcher>, LoadError>>()?;
+        let mut duets = Vec::new();
+        for Beside { speaker, model, is_trial } in
+            beside.into_iter().filter(|beside| beside.speaker < speakers)
+        {
+            watchers.push(watcher(model)?);
+            duets.push(Duet::new(&watchers, speaker, watchers.len() - 1, is_trial));
+        }
+        let speaking = || watchers.iter().take(speakers);
+        let names: Vec<String> = speaking().map(|w| w.mind.reference().name.clone()).collect();
+        let outline = Outline::new(catalog, speaking().map(|w| w.mind.outline()).collect());
         let decoder = catalog.decoder();
         Ok(Pipeline {
             outline: Arc::new(outline),
             monitor: Monitor::new(catalog, &decoder, config.bus_period),
             decoder,
             watchers,
+            speakers,
+            duets,
+            unheard: Default::default(),
             totals: Counts::default(),
             statistics: Statistics::new(catalog, &names),
             summary: SummaryBuilder::new(config.summary_period),
@@ -117,9 +162,14 @@ impl Pipeline {
         })
     }
 
-    /// The models, as records name them.
+    /// The models that speak, as records name them.
     pub fn models(&self) -> impl Iterator<Item = &ModelRef> {
-        self.watchers.iter().map(|w| w.mind.reference())
+        self.watchers.iter().take(self.speakers).map(|w| w.mind.reference())
+    }
+
+    /// How the models that are beside others compare with them. Allocates nothing.
+    pub fn comparisons(&self) -> impl Iterator<Item = Comparison> {
+        self.duets.iter().map(|duet| duet.comparison(&self.watchers))
     }
 
     /// Tells the loop how its clock relates to the wall clock; it may learn it late, and again after a step.
@@ -260,7 +310,7 @@ impl Pipeline {
 
     /// Takes over from the pipeline that this one replaces, between two frames: what was counted, and, if the catalog
     /// is the same, the latest samples and the models that both have, with their windows and what they hold of their
-    /// subjects. Before it the old one's summary is closed ([`Pipeline::finish`]) and its records are taken.
+    /// subjects. A model that is new goes on with the window of one with the same features. Before it the old one's summary is closed ([`Pipeline::finish`]) and its records are taken.
     pub fn inherit(&mut self, before: &mut Pipeline) {
         self.totals = before.totals;
         self.summary.count_from(&self.totals);
@@ -274,9 +324,24 @@ impl Pipeline {
         }
         self.statistics.inherit_samples(&before.statistics);
         for watcher in &mut self.watchers {
-            let same = |old: &&mut Watcher| old.mind.reference() == watcher.mind.reference();
-            if let Some(old) = before.watchers.iter_mut().find(same) {
+            let is_same = |old: &Watcher| old.mind.reference() == watcher.mind.reference();
+            if !before.watchers.iter().any(is_same)
+                && let Some(old) = before.watchers.iter().find(|old| old.features == watcher.features)
+            {
+                watcher.extractor = old.extractor.clone();
+            }
+        }
+        for watcher in &mut self.watchers {
+            let is_same = |old: &&mut Watcher| old.mind.reference() == watcher.mind.reference();
+            if let Some(old) = before.watchers.iter_mut().find(is_same) {
                 std::mem::swap(watcher, old);
+            }
+        }
+        for duet in &mut self.duets {
+            if !before.duets.iter().any(|old| duet.inherit(old)) {
+                for place in [duet.speaker, duet.beside] {
+                    self.watchers[place].mind.clear_figures();
+                }
             }
         }
     }
@@ -298,7 +363,7 @@ impl Pipeline {
         view.bus_states.extend(self.monitor.states());
         view.signals.clear();
         view.signals.extend(self.statistics.latest().map(|(value, at)| Latest { value, at }));
-        view.models.resize_with(self.watchers.len(), ModelView::default);
+        view.models.resize_with(self.speakers, ModelView::default);
         for (watcher, model) in self.watchers.iter().zip(&mut view.models) {
             watcher.mind.look(model);
         }
@@ -322,14 +387,24 @@ impl Pipeline {
     #[inline(never)]
     fn advance(&mut self, now: MonoTime) {
         let told = self.records.len();
-        for watcher in &mut self.watchers {
-            let Watcher { extractor, mind } = watcher;
-            let mut outcome =
-                Outcome { counts: &mut self.totals, records: &mut self.records, anchor: self.anchor };
+        for (place, watcher) in self.watchers.iter_mut().enumerate() {
+            let Watcher { extractor, mind, .. } = watcher;
+            let speaks = place < self.speakers;
+            let (records, counts) = match speaks {
+                true => (&mut self.records, &mut self.totals),
+                false => (&mut self.unheard.0, &mut self.unheard.1),
+            };
+            let mut outcome = Outcome { counts, records, anchor: self.anchor };
             extractor.advance(now, |window, table| {
                 mind.think(window, table, &mut outcome);
-                self.statistics.judged_after(now.since(window.end()));
+                if speaks {
+                    self.statistics.judged_after(now.since(window.end()));
+                }
             });
+        }
+        self.unheard.0.clear();
+        for duet in &mut self.duets {
+            duet.compare(&self.watchers);
         }
         for place in told..self.records.len() {
             let Some(Record::Verdict(event)) = self.records.get(place) else { continue };
@@ -344,12 +419,15 @@ impl Pipeline {
     /// Ends the stretch, whose steps end at `until`.
     fn close_summary(&mut self, until: MonoTime) {
         self.statistics.tick_to(until);
-        let models = || self.watchers.iter_mut().filter_map(|w| w.mind.take_summary()).collect();
+        let speakers = self.speakers;
+        let models =
+            || self.watchers.iter_mut().take(speakers).filter_map(|w| w.mind.take_summary()).collect();
         if let Some(summary) = self.summary.close(&self.totals, self.anchor, models) {
             let last = summary.to.mono;
             self.records.push_back(Record::Summary(summary));
             let watchers = &mut self.watchers;
-            let scores = |steps| watchers.iter_mut().map(|w| w.mind.take_scores(steps)).collect();
+            let scores =
+                |steps| watchers.iter_mut().take(speakers).map(|w| w.mind.take_scores(steps)).collect();
             self.statistics.close(last, self.anchor, scores, |record| self.records.push_back(record));
         }
     }
@@ -390,5 +468,7 @@ fn deliver_torn(
     deliver::<false>(decoder, watchers, tallies, message, frame)
 }
 
+#[cfg(test)]
+mod duet_tests;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! One inference for all subjects: quantize, run, calibrate, and what becomes of a model that fails.
 
 use super::isolation::{ISOLATE_AFTER, Isolation};
+use super::latency::Runs;
 use super::stamp;
 use crate::clock::ClockAnchor;
 use crate::feature::FeatureTable;
@@ -19,6 +20,8 @@ pub(super) struct Scorer {
     output: Vec<i8>,
     pub(super) scores: Vec<Result<f32, IndeterminateReason>>,
     pub(super) isolation: Isolation,
+    /// The runs since the model was last compared anew.
+    pub(super) runs: Runs,
 }
 
 /// How a run went.
@@ -47,6 +50,7 @@ impl Scorer {
             output: vec![0; subjects],
             scores: Vec::with_capacity(subjects),
             isolation: Isolation::default(),
+            runs: Runs::new(),
         }
     }
 
@@ -58,6 +62,7 @@ impl Scorer {
         anchor: Option<ClockAnchor>,
     ) -> Option<Record> {
         let run = if self.isolation.lets_run(at) { self.run(table) } else { Run::Off };
+        self.note(&run);
         self.scores.clear();
         let failed = matches!(run, Run::Failed(..) | Run::Off);
         for (subject, q) in self.output.iter().enumerate() {
@@ -70,6 +75,16 @@ impl Scorer {
         }
         let change = self.settle(at, run)?;
         Some(Record::Agent(AgentEvent { at: stamp(at, anchor), change }))
+    }
+
+    fn note(&mut self, run: &Run) {
+        let fault = match run {
+            Run::Off => return,
+            Run::Well => None,
+            Run::Slow(_) => Some(ModelFault::TooSlow),
+            Run::Failed(fault, _) => Some(*fault),
+        };
+        self.runs.note(fault, self.model.took());
     }
 
     fn run(&mut self, table: &FeatureTable) -> Run {

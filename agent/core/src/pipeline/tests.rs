@@ -10,8 +10,8 @@ use telltale_wire::agent_event::AgentChange;
 use telltale_wire::digest::Digest;
 use telltale_wire::record::{IndeterminateReason, VerdictCode, VerdictEvent};
 
-const CELLS: usize = 4;
-const S: u64 = 1_000_000;
+pub(super) const CELLS: usize = 4;
+pub(super) const S: u64 = 1_000_000;
 
 const SPEC: &str = r#"
     schema = 1
@@ -49,7 +49,7 @@ impl Model for LowIsOdd {
     }
 }
 
-fn catalog(lines: &str) -> Catalog {
+pub(super) fn catalog(lines: &str) -> Catalog {
     let dbc = "VERSION \"\"\nBS_:\nBU_: BMS\nBO_ 256 Cells: 8 BMS\n \
         SG_ C1 : 0|16@1+ (0.001,0) [0|5] \"V\" XXX\n SG_ C2 : 16|16@1+ (0.001,0) [0|5] \"V\" XXX\n \
         SG_ C3 : 32|16@1+ (0.001,0) [0|5] \"V\" XXX\n SG_ C4 : 48|16@1+ (0.001,0) [0|5] \"V\" XXX\n";
@@ -70,7 +70,7 @@ fn pipeline_of(lines: &str, failing: bool) -> Pipeline {
 }
 
 /// A model with the digest of this name.
-fn loaded(name: &str, model: impl Model + 'static) -> LoadedModel {
+pub(super) fn loaded(name: &str, model: impl Model + 'static) -> LoadedModel {
     let features = FeatureSpec::parse(SPEC, "f.toml").unwrap();
     let manifest = crate::model::tests::EXAMPLE
         .replace("features_digest = \"00\"", &format!("features_digest = \"{}\"", features.digest));
@@ -78,7 +78,7 @@ fn loaded(name: &str, model: impl Model + 'static) -> LoadedModel {
     LoadedModel { manifest, digest: Digest::of(name.as_bytes()), features, model: Box::new(model) }
 }
 
-fn frame(second: u64, millivolts: [u16; CELLS]) -> CanFrame {
+pub(super) fn frame(second: u64, millivolts: [u16; CELLS]) -> CanFrame {
     let mut payload = [0; 8];
     for (bytes, mv) in payload.chunks_exact_mut(2).zip(millivolts) {
         bytes.copy_from_slice(&mv.to_le_bytes());
@@ -88,7 +88,7 @@ fn frame(second: u64, millivolts: [u16; CELLS]) -> CanFrame {
 }
 
 /// One frame a second with the same voltages.
-fn run(
+pub(super) fn run(
     pipeline: &mut Pipeline,
     seconds: std::ops::Range<u64>,
     millivolts: [u16; CELLS],
