@@ -24,5 +24,6 @@ pub mod spool;
 pub mod statistics;
 pub mod storage;
 pub mod trace;
+pub mod update;
 pub mod uplink;
 pub mod verdict;
