@@ -253,7 +253,7 @@ pub struct UplinkSettings {
     pub cert: PathBuf,
     /// Its key, PEM.
     pub key: PathBuf,
-    /// The most bytes a day on the line, both directions, TLS included. Critical records always go, and count.
+    /// The most bytes in any 24 hours on the line, both directions, TLS included. Critical records always go, and count.
     pub bytes_per_day: Option<u64>,
     /// The most of `bytes_per_day` that each lane may take.
     #[serde(default)]

@@ -8,6 +8,7 @@
 
 mod budget;
 mod pace;
+mod window;
 
 #[cfg(test)]
 mod tests;

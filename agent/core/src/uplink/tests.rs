@@ -171,6 +171,6 @@ fn without_budget_left_critical_records_alone_go_and_the_rest_follows_when_there
     up.count_bytes(at(9), 300, 100);
     up.handle_response(at(9), &SyncResponse { acks: Vec::new(), ..answer(1) });
     up.handle_failure(at(9));
-    assert!(up.poll_transmit(at(20 * 3_600)).unwrap().lanes[1] > 0);
+    assert!(up.poll_transmit(at(25 * 3_600)).unwrap().lanes[1] > 0);
     assert_eq!((up.stats().bytes_up, up.stats().bytes_down), (2_000_300, 600));
 }
