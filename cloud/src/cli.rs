@@ -2,6 +2,13 @@
 
 #![allow(clippy::print_stdout, reason = "a command's output room")]
 
+mod command;
+mod model;
+mod person;
+mod rollout;
+
+pub(crate) use command::digest;
+
 use crate::pki::{Existing, Pki, VEHICLE_DAYS, Validity};
 use crate::server::{Config, Limits, Server};
 use crate::store::Store;
@@ -45,6 +52,18 @@ enum Command {
     Serve(Serve),
     /// Refuse a vehicle from now on, though its certificate is good.
     Revoke(Revoke),
+    /// The registry of models: import, approve, revoke, list.
+    #[command(subcommand)]
+    Model(model::ModelCommand),
+    /// Bring a model to the fleet in waves, and watch what stops it.
+    #[command(subcommand)]
+    Rollout(rollout::RolloutCommand),
+    /// Groups of vehicles, for a rollout's first waves.
+    #[command(subcommand)]
+    Group(rollout::GroupCommand),
+    /// Ask a vehicle's agent for something.
+    #[command(name = "command")]
+    Ask(command::CommandArgs),
     /// Print a completion script for a shell.
     #[command(
         after_help = "Example:\n  telltale-cloud completions bash > ~/.local/share/bash-completion/completions/telltale-cloud"
@@ -167,6 +186,10 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Enroll(enroll) => enroll.run(),
         Command::Serve(serve) => runtime()?.block_on(serve.run()),
         Command::Revoke(revoke) => runtime()?.block_on(revoke.run()),
+        Command::Model(command) => runtime()?.block_on(command.run()),
+        Command::Rollout(command) => runtime()?.block_on(command.run()),
+        Command::Group(command) => runtime()?.block_on(command.run()),
+        Command::Ask(command) => runtime()?.block_on(command.run()),
         Command::Completions { shell } => {
             // Into memory first: it panics where a reader goes away.
             let mut script = Vec::new();

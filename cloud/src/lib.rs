@@ -10,6 +10,7 @@ pub mod cli;
 pub mod dashboard;
 pub mod identity;
 pub mod pki;
+pub mod registry;
 pub mod report;
 pub mod rollout;
 pub mod server;
@@ -20,3 +21,4 @@ pub mod sync;
 pub mod tls;
 
 mod door;
+mod ota;

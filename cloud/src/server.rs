@@ -11,6 +11,7 @@
 
 use crate::dashboard;
 use crate::door::Door;
+use crate::ota;
 use crate::store::{Store, StoreError};
 use crate::sync;
 use crate::tls::{self, TlsError};
@@ -75,6 +76,8 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// How long a request waits for the database before it is told to come back.
     pub patience: Duration,
+    /// How often running rollouts look at their evidence.
+    pub rollout_interval: Duration,
     /// How long running requests may go on after a shutdown was asked for.
     pub drain: Duration,
 }
@@ -88,6 +91,7 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(30),
             patience: Duration::from_secs(2),
+            rollout_interval: Duration::from_secs(2),
             drain: Duration::from_secs(10),
         }
     }
@@ -174,7 +178,8 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Config { limits, dangerous_public_dashboard, .. } = self.config;
         let (stop, stopped) = watch::channel(false);
-        let router = sync::router(self.store.clone(), self.verifier, limits);
+        let router = sync::router(self.store.clone(), self.verifier.clone(), limits)
+            .merge(ota::router(self.store.clone(), self.verifier));
         let vehicles = Door { listener: self.vehicles, tls: Some(self.tls), router, limits };
         let people = self.dashboard.map(|(listener, _)| {
             let router = dashboard::router(self.store.clone(), dangerous_public_dashboard);
@@ -191,8 +196,22 @@ impl Server {
             // The doors are gone only when nobody waits for them any more.
             let _ = stop.send(true);
         };
-        tokio::join!(ask_to_stop, vehicles.serve(stopped), serve_people);
+        let rollouts = rollouts(self.store.clone(), limits.rollout_interval, stopped.clone());
+        tokio::join!(ask_to_stop, vehicles.serve(stopped), serve_people, rollouts);
         self.store.close().await;
+    }
+}
+
+/// Lets rollouts decide, until the server stops. What fails is tried again at the next look.
+async fn rollouts(store: Store, interval: Duration, mut stop: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(interval) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        if let Err(error) = store.advance_rollouts(sync::now()).await {
+            log::error!("rollouts could not be advanced: {error}");
+        }
     }
 }
 

@@ -185,7 +185,12 @@ async fn what_an_older_server_stored_is_found_after_the_update() {
     two_vehicles(&fleet).await;
     let before = json(&fleet, "/api/vehicle/bench-01/signals").await;
     fleet
-        .run_sql("DROP INDEX bus_records; DROP TABLE statistics; DROP TABLE directories; UPDATE telltale_schema SET version = 2")
+        .run_sql(concat!(
+            "DROP TABLE audit; DROP TABLE director; DROP TABLE commands; DROP TABLE shadows; DROP TABLE installed; ",
+            "DROP TABLE observations; DROP TABLE members; DROP TABLE rollouts; DROP TABLE groups; DROP TABLE chunks; ",
+            "DROP TABLE bundles; DROP INDEX bus_records; DROP TABLE statistics; DROP TABLE directories; ",
+            "UPDATE telltale_schema SET version = 2",
+        ))
         .await;
     fleet.restart().await;
     assert_eq!(json(&fleet, "/api/vehicle/bench-01/signals").await, before);

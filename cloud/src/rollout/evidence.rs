@@ -29,7 +29,12 @@ pub struct Tally {
 impl Tally {
     /// Counts a vehicle. `is_silent` says that it has not called for longer than the plan waits.
     pub fn count(&mut self, stage: Stage, is_silent: bool) {
-        self.size += 1;
+        self.add(stage, is_silent, 1);
+    }
+
+    /// Counts several that stand alike.
+    pub fn add(&mut self, stage: Stage, is_silent: bool, number: u64) {
+        self.size += number;
         let place = match stage {
             Stage::Committed => &mut self.committed,
             Stage::Failed => &mut self.failed,
@@ -39,7 +44,7 @@ impl Tally {
             _ if is_silent => &mut self.absent,
             _ => &mut self.under_way,
         };
-        *place += 1;
+        *place += number;
     }
 
     /// Vehicles whose update has ended and says something on the model.
@@ -92,6 +97,12 @@ pub enum Metric {
 impl Metric {
     /// All of them, by number.
     pub const ALL: [Metric; 3] = [Self::Failure, Self::Disagreement, Self::ExcessFailure];
+
+    /// The metric of a stored number.
+    #[must_use]
+    pub fn of_number(number: i64) -> Option<Self> {
+        Self::ALL.into_iter().find(|metric| i64::from(*metric as u8) == number)
+    }
 
     /// The words for a person.
     #[must_use]

@@ -231,6 +231,9 @@ impl Intake<'_> {
             Record::Summary(summary) => self.summary(place, summary).await,
             Record::Snapshot(part) => self.snapshot(place, part).await,
             Record::Signals(record) => self.signals(place, record).await,
+            Record::Update(event) => self.update(place, event).await,
+            Record::Shadow(report) => self.shadow(place, report).await,
+            Record::Command(ack) => self.acknowledge_command(ack).await,
             Record::Loss(loss) => {
                 let total = match loss.stage {
                     LossStage::Receive | LossStage::Bridge => &mut self.done.lost_frames,
@@ -245,13 +248,7 @@ impl Intake<'_> {
                 *total = total.saturating_add(loss.count);
                 Ok(())
             }
-            Record::Boot(_)
-            | Record::Status(_)
-            | Record::Bus(_)
-            | Record::Agent(_)
-            | Record::Update(_)
-            | Record::Shadow(_)
-            | Record::Command(_) => Ok(()),
+            Record::Boot(_) | Record::Status(_) | Record::Bus(_) | Record::Agent(_) => Ok(()),
         }
     }
 

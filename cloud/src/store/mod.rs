@@ -9,6 +9,7 @@ mod buses;
 mod ingest;
 mod lines;
 mod losses;
+pub mod ota;
 mod read;
 mod signals;
 mod snapshots;
@@ -32,6 +33,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("snapshots.sql"),
     include_str!("signals.sql"),
     include_str!("buses.sql"),
+    include_str!("ota.sql"),
 ];
 
 /// The first version that indexes statistics of signals.
@@ -133,6 +135,12 @@ impl Store {
     pub async fn check(&self) -> Result<(), StoreError> {
         sqlx::query("SELECT version FROM telltale_schema").fetch_one(&self.writer).await?;
         Ok(())
+    }
+
+    /// Whether a vehicle is refused.
+    pub(crate) async fn is_revoked(&self, vehicle: &VehicleId) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM vehicles WHERE name = ? AND revoked)";
+        Ok(sqlx::query_scalar(sql).bind(vehicle.as_str()).fetch_one(&self.readers).await?)
     }
 
     /// Revokes a vehicle, or takes that back. A vehicle that never called can be revoked too.

@@ -1,0 +1,114 @@
+//! `/v1/ota/...`: what vehicles fetch of updates, over the same mutual TLS as the sync.
+//!
+//! An index and a chunk are named by what is in them, and the vehicle checks both against signed metadata: this room
+//! only has to find them, bound the questions, and answer the vehicle that its certificate names.
+
+use crate::identity::IdentityError;
+use crate::store::ota::OtaError;
+use crate::store::{Store, StoreError};
+use crate::sync::Peer;
+use crate::tls::Verifier;
+use axum::Router;
+use axum::extract::{Extension, Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use std::sync::Arc;
+use telltale_wire::bundle::IndexPath;
+use telltale_wire::ids::VehicleId;
+
+/// The media type of an index and of a chunk.
+const BYTES: &str = "application/octet-stream";
+
+/// The routes.
+pub(crate) fn router(store: Store, verifier: Verifier) -> Router {
+    Router::new()
+        .route("/v1/ota/index/{family}/{file}", get(index))
+        .route("/v1/ota/chunk/{digest}", get(chunk))
+        .with_state(Arc::new(Office { store, verifier }))
+}
+
+struct Office {
+    store: Store,
+    verifier: Verifier,
+}
+
+/// Why a vehicle gets nothing: a status and a line of text.
+pub(crate) enum Denied {
+    /// The certificate is not good, or no longer.
+    Certificate(String),
+    /// There is no such thing.
+    NotFound(&'static str),
+    /// The server can't now.
+    Unavailable,
+}
+
+impl IntoResponse for Denied {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Certificate(why) => (StatusCode::FORBIDDEN, format!("{why}\n")).into_response(),
+            Self::NotFound(what) => (StatusCode::NOT_FOUND, format!("{what}\n")).into_response(),
+            Self::Unavailable => {
+                let retry = [(header::RETRY_AFTER, "5")];
+                (StatusCode::SERVICE_UNAVAILABLE, retry, "the server can't answer now\n").into_response()
+            }
+        }
+    }
+}
+
+impl From<StoreError> for Denied {
+    fn from(error: StoreError) -> Self {
+        log::error!("over the air: {error}");
+        Self::Unavailable
+    }
+}
+
+impl From<OtaError> for Denied {
+    fn from(error: OtaError) -> Self {
+        log::error!("over the air: {error}");
+        Self::Unavailable
+    }
+}
+
+impl From<&IdentityError> for Denied {
+    fn from(error: &IdentityError) -> Self {
+        Self::Certificate(error.to_string())
+    }
+}
+
+impl Office {
+    /// Who asks. A connection can outlive its certificate and the vehicle's good name.
+    async fn admit<'a>(&self, peer: &'a Peer) -> Result<&'a VehicleId, Denied> {
+        let not_good = |error| Denied::Certificate(format!("the client certificate is not good: {error}"));
+        self.verifier.check(&peer.chain).map_err(not_good)?;
+        let vehicle = peer.vehicle.as_ref().map_err(Denied::from)?;
+        if self.store.is_revoked(vehicle).await? {
+            return Err(Denied::Certificate(format!("vehicle {vehicle} is revoked")));
+        }
+        Ok(vehicle)
+    }
+}
+
+async fn index(
+    State(office): State<Arc<Office>>,
+    Extension(peer): Extension<Peer>,
+    Path((family, file)): Path<(String, String)>,
+) -> Result<Response, Denied> {
+    office.admit(&peer).await?;
+    let none = Denied::NotFound("there is no such index");
+    let Ok(path) = format!("{family}/{file}").parse::<IndexPath>() else { return Err(none) };
+    let body = office.store.index(&path.to_string()).await?.ok_or(none)?;
+    Ok(([(header::CONTENT_TYPE, BYTES)], body).into_response())
+}
+
+async fn chunk(
+    State(office): State<Arc<Office>>,
+    Extension(peer): Extension<Peer>,
+    Path(digest): Path<String>,
+) -> Result<Response, Denied> {
+    office.admit(&peer).await?;
+    let none = Denied::NotFound("there is no such chunk");
+    let Ok(digest) = crate::cli::digest(&digest) else { return Err(none) };
+    let body = office.store.chunk(&digest).await?.ok_or(none)?;
+    Ok(([(header::CONTENT_TYPE, BYTES)], body).into_response())
+}
