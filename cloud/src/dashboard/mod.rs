@@ -5,17 +5,22 @@
 
 mod buses_section;
 mod chart;
+mod curve;
 mod fleet_page;
 mod heat_map;
+mod models_page;
 mod page;
+mod rollout_page;
 mod signals_section;
 mod snapshot_chart;
 mod snapshot_page;
+mod update_section;
 mod vehicle_page;
 
 use crate::report::{FleetReport, VehicleReport};
 use crate::signals::{Asked, BadRange, FleetSignalReport, SignalsReport};
 use crate::snapshot::{SnapshotReport, Wanted};
+use crate::store::ota::{AuditLine, ModelLine, OtaError, RolloutLine, RolloutReport};
 use crate::store::{Found, Store, StoreError};
 use crate::sync::{health, now};
 use axum::extract::{Path, Request, State};
@@ -25,6 +30,7 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use maud::Markup;
+use update_section::Updates;
 
 /// The routes of the dashboard. Unless it is public, it answers only to names of this machine.
 pub(crate) fn router(store: Store, public: bool) -> Router {
@@ -35,6 +41,15 @@ pub(crate) fn router(store: Store, public: bool) -> Router {
         .route("/api/vehicle/{id}/snapshot/{n}", get(snapshot_data))
         .route("/api/vehicle/{id}/signals", get(signals_json))
         .route("/api/signals/{name}", get(fleet_signal_json))
+        .route("/models", get(models))
+        .route("/model/{family}/{file}", get(model))
+        .route("/rollouts", get(rollouts))
+        .route("/rollout/{id}", get(rollout))
+        .route("/api/models", get(models_json))
+        .route("/api/model/{family}/{file}", get(model_json))
+        .route("/api/rollouts", get(rollouts_json))
+        .route("/api/rollout/{id}", get(rollout_json))
+        .route("/api/audit", get(audit_json))
         .route("/api/vehicles", get(fleet_json))
         .route("/api/vehicle/{id}", get(vehicle_json))
         .route("/healthz", get(async |State(store): State<Store>| health(&store).await))
@@ -57,7 +72,65 @@ async fn vehicle(
 ) -> Result<Html<String>, Failure> {
     let report = find(&store, &id).await?;
     let signals = store.signals(&id, Asked::default()).await?.ok_or_else(unknown)?;
-    Ok(html(&vehicle_page::render(&report, &signals, now(), wants_reload(&uri))))
+    let updates = Updates::of(&store, &id, now()).await?;
+    Ok(html(&vehicle_page::render(&report, &signals, &updates, now(), wants_reload(&uri))))
+}
+
+async fn models(State(store): State<Store>, uri: Uri) -> Result<Html<String>, Failure> {
+    Ok(html(&models_page::list(&store.models().await?, now(), wants_reload(&uri))))
+}
+
+async fn model(
+    State(store): State<Store>,
+    Path((family, file)): Path<(String, String)>,
+    uri: Uri,
+) -> Result<Html<String>, Failure> {
+    let model = store.model(&format!("{family}/{file}")).await?;
+    Ok(html(&models_page::one(&model, now(), wants_reload(&uri))))
+}
+
+async fn rollouts(State(store): State<Store>, uri: Uri) -> Result<Html<String>, Failure> {
+    Ok(html(&rollout_page::list(&store.rollouts(now()).await?, now(), wants_reload(&uri))))
+}
+
+async fn rollout(
+    State(store): State<Store>,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Result<Html<String>, Failure> {
+    let report = find_rollout(&store, &id).await?;
+    Ok(html(&rollout_page::one(&report, now(), wants_reload(&uri))))
+}
+
+async fn models_json(State(store): State<Store>) -> Result<Json<Vec<ModelLine>>, Failure> {
+    Ok(Json(store.models().await?))
+}
+
+async fn model_json(
+    State(store): State<Store>,
+    Path((family, file)): Path<(String, String)>,
+) -> Result<Json<ModelLine>, Failure> {
+    Ok(Json(store.model(&format!("{family}/{file}")).await?))
+}
+
+async fn rollouts_json(State(store): State<Store>) -> Result<Json<Vec<RolloutLine>>, Failure> {
+    Ok(Json(store.rollouts(now()).await?))
+}
+
+async fn rollout_json(
+    State(store): State<Store>,
+    Path(id): Path<String>,
+) -> Result<Json<RolloutReport>, Failure> {
+    Ok(Json(find_rollout(&store, &id).await?))
+}
+
+async fn audit_json(State(store): State<Store>) -> Result<Json<Vec<AuditLine>>, Failure> {
+    Ok(Json(store.audit().await?))
+}
+
+async fn find_rollout(store: &Store, id: &str) -> Result<RolloutReport, Failure> {
+    let id = id.parse().map_err(|_| Failure::NotFound("a rollout has a number".to_owned()))?;
+    Ok(store.rollout(id, now()).await?)
 }
 
 async fn fleet_json(State(store): State<Store>) -> Result<Json<FleetReport>, Failure> {
@@ -162,6 +235,15 @@ enum Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
+    }
+}
+
+impl From<OtaError> for Failure {
+    fn from(error: OtaError) -> Self {
+        match error {
+            OtaError::Refused(why) => Self::NotFound(why),
+            OtaError::Store(error) => Self::Store(error),
+        }
     }
 }
 

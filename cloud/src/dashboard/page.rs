@@ -59,6 +59,7 @@ impl Frame<'_> {
                     header class="top" {
                         nav aria-label="Where you are" {
                             a class="brand" href="/" { span class="lamp" aria-hidden="true" {} "Telltale" }
+                            " " a class="room" href="/models" { "Models" } " " a class="room" href="/rollouts" { "Rollouts" }
                             @if !self.trail.is_empty() { span class="sep" aria-hidden="true" { "/" } span { (self.trail) } }
                         }
                         p class="asof" {

@@ -1,7 +1,8 @@
 //! `/vehicle/{id}`: one vehicle, from what is wrong now down to how far each lane is acknowledged.
 
 use super::page::{self, Frame, badge, bytes, count, time, when};
-use super::{buses_section, chart, heat_map, signals_section, snapshot_page};
+use super::update_section::Updates;
+use super::{buses_section, chart, heat_map, signals_section, snapshot_page, update_section};
 use crate::report::{AgentEventLine, EvidenceLine, ModelView, State, StatusLine, VehicleReport, VerdictLine};
 use crate::signals::SignalsReport;
 use maud::{Markup, html};
@@ -12,13 +13,20 @@ const ONSETS: usize = 12;
 /// Rows of a table on the page; the JSON answer has more.
 const ROWS: usize = 40;
 
-pub(super) fn render(report: &VehicleReport, signals: &SignalsReport, now: WallTime, live: bool) -> Markup {
+pub(super) fn render(
+    report: &VehicleReport,
+    signals: &SignalsReport,
+    updates: &Updates,
+    now: WallTime,
+    live: bool,
+) -> Markup {
     let main = html! {
         (head(report, now))
         @for view in &report.models { (model(view, &report.events)) }
         @if report.models.is_empty() { (no_model(report)) }
         (events(report))
         (agent_events(&report.agent_events))
+        (update_section::render(updates))
         (buses_section::render(report, &signals.buses))
         (signals_section::render(&report.line.vehicle, signals))
         (snapshot_page::list(&report.line.vehicle, &report.snapshots))

@@ -31,6 +31,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
+pub mod model;
+
 pub type Failure = Box<dyn Error + Send + Sync>;
 
 pub struct Fleet {
@@ -118,6 +120,10 @@ impl Fleet {
         Vehicle { address: self.running.as_ref().unwrap().vehicles, tls: identify(builder) }
     }
 
+    pub async fn store(&self) -> Store {
+        Store::open(&self.config.db, Duration::from_secs(20)).await.unwrap()
+    }
+
     pub async fn revoke(&self, id: &str, revoked: bool) {
         let store = Store::open(&self.config.db, Duration::from_secs(5)).await.unwrap();
         store.set_revoked(&VehicleId::new(id).unwrap(), revoked).await.unwrap();
@@ -191,6 +197,14 @@ impl Line {
     pub async fn post(&mut self, body: Vec<u8>) -> Result<(StatusCode, Vec<u8>), Failure> {
         let uri = format!("https://localhost{SYNC_PATH}");
         let request = Request::post(uri).body(Full::from(body))?;
+        self.send(request).await
+    }
+
+    pub async fn get(&mut self, path: &str) -> Result<(StatusCode, Vec<u8>), Failure> {
+        self.send(Request::get(format!("https://localhost{path}")).body(Full::default())?).await
+    }
+
+    async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Vec<u8>), Failure> {
         self.0.ready().await?;
         let response = self.0.send_request(request).await?;
         let status = response.status();

@@ -1,0 +1,102 @@
+//! Bundles for tests: real indexes over made-up parts, and what vehicles tell of them.
+
+use super::stamp;
+use std::path::Path;
+use telltale_cloud::registry;
+use telltale_cloud::store::Store;
+use telltale_wire::bundle::{
+    AgentVersion, Budget, BundleIndex, BundleName, HardwareId, Part, PartKind, chunk_exponent, chunks_of,
+};
+use telltale_wire::digest::{Digest, ShortDigest};
+use telltale_wire::record::{ModelRef, RawRecord, Record};
+use telltale_wire::time::WallTime;
+use telltale_wire::update::{Disagreements, RunFigures, ShadowReport, UpdateEvent, UpdateReason, UpdateStep};
+
+/// A bundle of this release, made by ann.
+pub fn bundle(release: u32) -> (BundleIndex, Vec<Vec<u8>>) {
+    let provenance = format!("{{\"author\":\"ann\",\"data\":{{\"digest\":\"abc{release}\"}}}}").into_bytes();
+    let parts: Vec<(PartKind, Vec<u8>)> = vec![
+        (PartKind::Model, (0..5_000 + release).map(|n| (n * 7 % 251) as u8).collect()),
+        (PartKind::Manifest, b"name = \"cell-fault\"".to_vec()),
+        (PartKind::Features, b"[features]".to_vec()),
+        (PartKind::Golden, vec![release as u8; 100]),
+        (PartKind::Card, format!("# cell-fault, release {release}").into_bytes()),
+        (PartKind::Provenance, provenance),
+    ];
+    let exponent = chunk_exponent(parts.iter().map(|(_, part)| part.len() as u64).sum());
+    let chunks: Vec<Vec<u8>> =
+        parts.iter().flat_map(|(_, part)| chunks_of(part, exponent).map(<[u8]>::to_vec)).collect();
+    let name = BundleName::new("cell-fault").unwrap();
+    let index = BundleIndex {
+        family: name.clone(),
+        name,
+        version: format!("1.{release}.0"),
+        release,
+        hardware: vec![HardwareId::new("ecu-a").unwrap()],
+        min_agent: AgentVersion { major: 0, minor: 1, patch: 0 },
+        features: Digest::of(&parts[2].1),
+        needs: vec![],
+        budget: Budget { latency_us: 5_000, memory_bytes: 1 << 20 },
+        golden_tolerance: 0,
+        chunk_exponent: exponent,
+        parts: parts.iter().map(|(kind, part)| Part { kind: *kind, length: part.len() as u32 }).collect(),
+        chunks: chunks.iter().map(|chunk| Digest::of(chunk)).collect(),
+    };
+    (index, chunks)
+}
+
+/// The bundle as the folder that its builder writes.
+pub fn write(index: &BundleIndex, chunks: &[Vec<u8>], dir: &Path) {
+    let path = dir.join(index.path().to_string());
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::create_dir_all(dir.join("chunks")).unwrap();
+    std::fs::write(path, index.encode().unwrap()).unwrap();
+    for chunk in chunks {
+        std::fs::write(dir.join("chunks").join(Digest::of(chunk).to_hex()), chunk).unwrap();
+    }
+}
+
+/// Imports a bundle as ann and approves it as ben. Gives its path and digest.
+pub async fn approved(store: &Store, release: u32, now: WallTime) -> (String, Digest) {
+    let dir = tempfile::tempdir().unwrap();
+    let (index, chunks) = bundle(release);
+    write(&index, &chunks, dir.path());
+    let found = registry::import(dir.path()).unwrap();
+    assert!(store.add_model(&found[0], "ann", now).await.unwrap());
+    let path = index.path().to_string();
+    store.approve_model(&path, "ben", "looks good", now).await.unwrap();
+    (path, Digest::of(&index.encode().unwrap()))
+}
+
+pub fn event(second: u64, bundle: Digest, step: UpdateStep, reason: Option<UpdateReason>) -> RawRecord {
+    let event = UpdateEvent {
+        at: stamp(second),
+        family: "cell-fault".into(),
+        release: 1,
+        version: "1.1.0".into(),
+        bundle,
+        step,
+        reason,
+        why: String::new(),
+    };
+    Record::Update(event).to_raw().unwrap()
+}
+
+pub fn shadow(second: u64, bundle: Digest, compared: u64, differ: u64, failed: u64) -> RawRecord {
+    let report = ShadowReport {
+        from: stamp(0),
+        to: stamp(second),
+        family: "cell-fault".into(),
+        release: 1,
+        bundle,
+        reference: ModelRef { name: "cell-fault".into(), digest: ShortDigest([7; 8]) },
+        is_trial: false,
+        windows: compared / 10,
+        compared,
+        disagreements: Disagreements { only_candidate_anomalous: differ, ..Disagreements::default() },
+        widest_gap: 0.1,
+        candidate: RunFigures { inferences: 100, not_finite: failed, p99_us: 900, ..RunFigures::default() },
+        reference_ran: RunFigures { inferences: 100, ..RunFigures::default() },
+    };
+    Record::Shadow(report).to_raw().unwrap()
+}
