@@ -3,8 +3,10 @@
 #![allow(clippy::print_stdout, reason = "a command's output room")]
 
 mod command;
+mod keys;
 mod model;
 mod person;
+mod repository;
 mod rollout;
 
 pub(crate) use command::digest;
@@ -64,6 +66,12 @@ enum Command {
     /// Ask a vehicle's agent for something.
     #[command(name = "command")]
     Ask(command::CommandArgs),
+    /// Make and show the keys that sign updates.
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
+    /// Sign and publish the models that vehicles may be given: the image repository, and the director's root.
+    #[command(subcommand)]
+    Repository(repository::RepositoryCommand),
     /// Print a completion script for a shell.
     #[command(
         after_help = "Example:\n  telltale-cloud completions bash > ~/.local/share/bash-completion/completions/telltale-cloud"
@@ -190,6 +198,8 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Rollout(command) => runtime()?.block_on(command.run()),
         Command::Group(command) => runtime()?.block_on(command.run()),
         Command::Ask(command) => runtime()?.block_on(command.run()),
+        Command::Keys(command) => command.run(),
+        Command::Repository(command) => command.run(),
         Command::Completions { shell } => {
             // Into memory first: it panics where a reader goes away.
             let mut script = Vec::new();
