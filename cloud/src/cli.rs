@@ -11,6 +11,7 @@ mod rollout;
 
 pub(crate) use command::digest;
 
+use crate::director::OtaConfig;
 use crate::pki::{Existing, Pki, VEHICLE_DAYS, Validity};
 use crate::server::{Config, Limits, Server};
 use crate::store::Store;
@@ -155,6 +156,12 @@ struct Serve {
     /// Let the dashboard listen on an address that other machines reach.
     #[arg(long)]
     dangerous_public_dashboard: bool,
+    /// The repository's folder, to update vehicles over the air.
+    #[arg(long, value_name = "DIR", requires = "director_key")]
+    repository: Option<PathBuf>,
+    /// The director's private key, which the repository's director root names.
+    #[arg(long, value_name = "FILE", requires = "repository")]
+    director_key: Option<PathBuf>,
     /// Written, with both addresses, once the server takes connections.
     #[arg(long)]
     ready_file: Option<PathBuf>,
@@ -230,6 +237,10 @@ impl Serve {
             listen: self.listen,
             dashboard: Some(self.dashboard),
             dangerous_public_dashboard: self.dangerous_public_dashboard,
+            ota: self
+                .repository
+                .zip(self.director_key)
+                .map(|(repository, key)| OtaConfig { repository, key }),
             limits: Limits::default(),
         };
         let shutdown = asked_to_stop()?;

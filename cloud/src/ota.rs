@@ -3,10 +3,11 @@
 //! An index and a chunk are named by what is in them, and the vehicle checks both against signed metadata: this room
 //! only has to find them, bound the questions, and answer the vehicle that its certificate names.
 
+use crate::director::{Director, DirectorError};
 use crate::identity::IdentityError;
 use crate::store::ota::OtaError;
 use crate::store::{Store, StoreError};
-use crate::sync::Peer;
+use crate::sync::{Peer, now};
 use crate::tls::Verifier;
 use axum::Router;
 use axum::extract::{Extension, Path, State};
@@ -17,20 +18,25 @@ use std::sync::Arc;
 use telltale_wire::bundle::IndexPath;
 use telltale_wire::ids::VehicleId;
 
-/// The media type of an index and of a chunk.
+/// The media type of metadata.
+const JSON: &str = "application/json";
+/// The media type of an index, a chunk and the desired state.
 const BYTES: &str = "application/octet-stream";
 
 /// The routes.
-pub(crate) fn router(store: Store, verifier: Verifier) -> Router {
+pub(crate) fn router(store: Store, verifier: Verifier, director: Option<Director>) -> Router {
     Router::new()
+        .route("/v1/ota/director/{file}", get(director_file))
+        .route("/v1/ota/image/{file}", get(image_file))
         .route("/v1/ota/index/{family}/{file}", get(index))
         .route("/v1/ota/chunk/{digest}", get(chunk))
-        .with_state(Arc::new(Office { store, verifier }))
+        .with_state(Arc::new(Office { store, verifier, director }))
 }
 
 struct Office {
     store: Store,
     verifier: Verifier,
+    director: Option<Director>,
 }
 
 /// Why a vehicle gets nothing: a status and a line of text.
@@ -70,6 +76,13 @@ impl From<OtaError> for Denied {
     }
 }
 
+impl From<DirectorError> for Denied {
+    fn from(error: DirectorError) -> Self {
+        log::error!("the director: {error}");
+        Self::Unavailable
+    }
+}
+
 impl From<&IdentityError> for Denied {
     fn from(error: &IdentityError) -> Self {
         Self::Certificate(error.to_string())
@@ -87,6 +100,37 @@ impl Office {
         }
         Ok(vehicle)
     }
+
+    fn director(&self) -> Result<&Director, Denied> {
+        self.director.as_ref().ok_or(Denied::NotFound("this server has no repository: it updates no vehicle"))
+    }
+}
+
+/// The director's metadata for the vehicle that asks.
+async fn director_file(
+    State(office): State<Arc<Office>>,
+    Extension(peer): Extension<Peer>,
+    Path(file): Path<String>,
+) -> Result<Response, Denied> {
+    let vehicle = office.admit(&peer).await?;
+    let body = office.director()?.file(vehicle, &file, now()).await?;
+    let kind = if file.ends_with(".json") { JSON } else { BYTES };
+    found(body, kind)
+}
+
+/// The image repository's metadata, the same for all.
+async fn image_file(
+    State(office): State<Arc<Office>>,
+    Extension(peer): Extension<Peer>,
+    Path(file): Path<String>,
+) -> Result<Response, Denied> {
+    office.admit(&peer).await?;
+    found(office.director()?.image(&file).await?, JSON)
+}
+
+fn found(body: Option<Vec<u8>>, kind: &'static str) -> Result<Response, Denied> {
+    let body = body.ok_or(Denied::NotFound("there is no such file"))?;
+    Ok(([(header::CONTENT_TYPE, kind)], body).into_response())
 }
 
 async fn index(

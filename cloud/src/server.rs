@@ -10,6 +10,7 @@
 //! ```
 
 use crate::dashboard;
+use crate::director::{Director, DirectorError, OtaConfig};
 use crate::door::Door;
 use crate::ota;
 use crate::store::{Store, StoreError};
@@ -41,6 +42,8 @@ pub struct Config {
     pub dashboard: Option<SocketAddr>,
     /// Whether the dashboard, which asks nobody for a password, may listen beyond this machine.
     pub dangerous_public_dashboard: bool,
+    /// What updates are signed with; `None` for a server that updates no vehicle.
+    pub ota: Option<OtaConfig>,
     /// The bounds.
     pub limits: Limits,
 }
@@ -56,6 +59,7 @@ impl Config {
             listen: any,
             dashboard: Some(any),
             dangerous_public_dashboard: false,
+            ota: None,
             limits: Limits::default(),
         }
     }
@@ -106,6 +110,9 @@ pub enum ServeError {
     /// The database is not there, or not good.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The repository or the director's key is not there, or not good.
+    #[error(transparent)]
+    Director(#[from] DirectorError),
     /// An address can't be listened on.
     #[error("cannot listen on {address}: {}", advice(.source))]
     Listen {
@@ -133,6 +140,7 @@ pub struct Server {
     tls: TlsAcceptor,
     verifier: tls::Verifier,
     store: Store,
+    director: Option<Director>,
     config: Config,
 }
 
@@ -158,8 +166,12 @@ impl Server {
             None => None,
         };
         let store = Store::open(&config.db, config.limits.patience).await?;
+        let director = match &config.ota {
+            Some(ota) => Some(Director::open(store.clone(), ota)?),
+            None => None,
+        };
         let tls = TlsAcceptor::from(Arc::new(tls));
-        Ok(Self { vehicles, vehicle_addr, dashboard, tls, verifier, store, config })
+        Ok(Self { vehicles, vehicle_addr, dashboard, tls, verifier, store, director, config })
     }
 
     /// Where vehicles connect.
@@ -178,8 +190,8 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Config { limits, dangerous_public_dashboard, .. } = self.config;
         let (stop, stopped) = watch::channel(false);
-        let router = sync::router(self.store.clone(), self.verifier.clone(), limits)
-            .merge(ota::router(self.store.clone(), self.verifier));
+        let router = sync::router(self.store.clone(), self.verifier.clone(), self.director.clone(), limits)
+            .merge(ota::router(self.store.clone(), self.verifier, self.director));
         let vehicles = Door { listener: self.vehicles, tls: Some(self.tls), router, limits };
         let people = self.dashboard.map(|(listener, _)| {
             let router = dashboard::router(self.store.clone(), dangerous_public_dashboard);

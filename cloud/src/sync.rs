@@ -4,6 +4,7 @@
 //! the limits, then the database. An acknowledgement is built from what a committed transaction returned, and from
 //! nothing else.
 
+use crate::director::Director;
 use crate::identity::IdentityError;
 use crate::server::Limits;
 use crate::store::{Ingested, Store, StoreError};
@@ -42,8 +43,8 @@ pub(crate) struct Peer {
 }
 
 /// The routes of the vehicle listener.
-pub(crate) fn router(store: Store, verifier: Verifier, limits: Limits) -> Router {
-    let desk = Desk { store, verifier, limits, in_hand: Semaphore::new(REQUESTS_IN_HAND) };
+pub(crate) fn router(store: Store, verifier: Verifier, director: Option<Director>, limits: Limits) -> Router {
+    let desk = Desk { store, verifier, director, limits, in_hand: Semaphore::new(REQUESTS_IN_HAND) };
     Router::new()
         .route(SYNC_PATH, post(sync))
         .route("/healthz", get(async |State(desk): State<Arc<Desk>>| health(&desk.store).await))
@@ -70,6 +71,7 @@ pub(crate) fn now() -> WallTime {
 struct Desk {
     store: Store,
     verifier: Verifier,
+    director: Option<Director>,
     limits: Limits,
     in_hand: Semaphore,
 }
@@ -127,9 +129,19 @@ impl Desk {
         Ok(SyncResponse {
             acks: done.acks,
             server_time: now(),
-            desired_state: 0,
+            desired_state: self.desired(vehicle).await,
             retry_after_ms: 0,
             batch_limit: u32::try_from(self.limits.max_body - HEADER_LEN).unwrap_or(u32::MAX),
+        })
+    }
+
+    /// The version of what the vehicle is to have. The records are stored: that it can't be said now is no reason to let
+    /// them come again, and the vehicle asks again with its next request.
+    async fn desired(&self, vehicle: &VehicleId) -> u64 {
+        let Some(director) = &self.director else { return 0 };
+        director.version(vehicle, now()).await.unwrap_or_else(|error| {
+            log::error!("{vehicle}: what it is to have can't be signed: {error}");
+            0
         })
     }
 

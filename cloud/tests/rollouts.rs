@@ -246,6 +246,17 @@ async fn one_rollout_of_a_family_runs_at_a_time_and_releases_only_grow() {
 }
 
 #[tokio::test]
+async fn a_revoked_model_stops_its_rollout() {
+    let fleet = fleet_of(&["a"]).await;
+    let store = fleet.store().await;
+    let (id, _) = running(&store, "[[wave]]\npercent = 100\n").await;
+    store.revoke_model("cell-fault/cell-fault-1.index", "ben", "wrong data", NOW).await.unwrap();
+    let report = store.rollout(id, NOW).await.unwrap();
+    assert_eq!(report.line.phase, Phase::Stopped);
+    assert_eq!(report.line.why, "stopped by ben: the model was revoked: wrong data");
+}
+
+#[tokio::test]
 async fn commands_are_bounded_and_named() {
     let fleet = fleet_of(&["a"]).await;
     let store = fleet.store().await;

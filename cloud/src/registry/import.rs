@@ -100,7 +100,8 @@ fn bundle(dir: &Path, path: &Path) -> Result<NewModel, ImportError> {
     let index =
         BundleIndex::decode(&body).map_err(|source| ImportError::Index { path: path.to_owned(), source })?;
     let beside = path.parent().unwrap_or(dir);
-    let places = [dir.join("chunks"), beside.join("chunks"), beside.to_owned(), dir.to_owned()];
+    let places =
+        [dir.join("chunks"), dir.join("chunk"), beside.join("chunks"), beside.to_owned(), dir.to_owned()];
     let mut chunks = Vec::with_capacity(index.chunks.len());
     for chunk in index.chunks() {
         let name = chunk.digest.to_hex();

@@ -16,6 +16,7 @@ macro_rules! columns {
 
 mod audit;
 mod commands;
+mod issues;
 mod members;
 mod models;
 mod reports;
@@ -25,10 +26,12 @@ mod wanted;
 
 pub use audit::AuditLine;
 pub use commands::CommandLine;
+pub(crate) use issues::Issue;
 pub use members::{MemberLine, WaveLine};
 pub use models::{ModelLine, NewModel};
 pub use reports::{RolloutLine, RolloutReport, TestLine};
 pub use told::{InstalledLine, ShadowLine};
+pub(crate) use wanted::{Wanted, WantedBundle};
 
 use super::StoreError;
 use crate::rollout::{PlanError, Refused};

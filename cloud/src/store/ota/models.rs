@@ -1,8 +1,9 @@
 //! Models in the database: imported whole, approved by a second person, revoked.
 
 use super::audit::{self, AuditLine, Entry};
-use super::{OtaError, refused};
+use super::{OtaError, refused, rollouts};
 use crate::registry::lineage;
+use crate::rollout::Person;
 use crate::rollout::engine::is_same_person;
 use crate::store::{Store, StoreError, lines};
 use serde::Serialize;
@@ -245,7 +246,7 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// Revokes a model: from now on it is offered to nobody.
+    /// Revokes a model: from now on it is offered to nobody, and its rollouts are stopped.
     ///
     /// # Errors
     /// [`OtaError::Refused`] without a reason, or if there is no such model.
@@ -269,6 +270,8 @@ impl Store {
             .await?;
         let subject = format!("model {path}");
         audit::note(&mut tx, now, Entry { who, subject: &subject, act: "revoked", wave: None, why }).await?;
+        let why = format!("the model was revoked: {}", why.trim());
+        rollouts::stop_all_of(&mut tx, path, Person { name: who, why: &why }, now).await?;
         Ok(tx.commit().await?)
     }
 

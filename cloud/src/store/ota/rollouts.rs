@@ -5,7 +5,7 @@ use super::members;
 use super::models::named;
 use super::{OtaError, commands, refused};
 use crate::rollout::freeze::frozen_until;
-use crate::rollout::{Act, Decision, Engine, OnStop, Person, Phase, Plan, Verb};
+use crate::rollout::{Act, Decision, Engine, Evidence, OnStop, Person, Phase, Plan, Verb};
 use crate::store::{Store, StoreError};
 use sqlx::SqliteConnection;
 use telltale_wire::time::WallTime;
@@ -306,6 +306,24 @@ async fn carry_out(
     if decision.act == Act::Stopped && engine.plan.gates.on_stop == OnStop::Rollback {
         let why = format!("rollout {} was stopped: {}", row.id, decision.why);
         commands::roll_back_committed(tx, row.id, &row.family, row.release, &decision.who, &why, now).await?;
+    }
+    Ok(())
+}
+
+/// Stops every rollout of a model that was revoked.
+pub(super) async fn stop_all_of(
+    tx: &mut SqliteConnection,
+    path: &str,
+    person: Person<'_>,
+    now: WallTime,
+) -> Result<(), OtaError> {
+    let sql = rollout_sql!("WHERE b.path = ? AND r.phase <> 4");
+    let rows: Vec<Row> = sqlx::query_as(sql).bind(path).fetch_all(&mut *tx).await?;
+    for row in rows {
+        let mut engine = row.engine()?;
+        let decision = engine.ask(Verb::Stop, person, &Evidence::default(), now)?;
+        save(tx, &row, &engine).await?;
+        carry_out(tx, &row, &engine, &decision, now).await?;
     }
     Ok(())
 }

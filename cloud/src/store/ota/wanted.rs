@@ -8,8 +8,8 @@ use telltale_wire::digest::Digest;
 use telltale_wire::ids::VehicleId;
 use telltale_wire::time::WallTime;
 
-/// The most families that a vehicle is told of.
-const MAX_FAMILIES: i64 = 32;
+/// The most families that a vehicle is told of: it takes 32 targets, the desired state among them.
+const MAX_FAMILIES: i64 = 31;
 
 /// What one vehicle is to have.
 #[derive(Clone, PartialEq, Debug)]
@@ -31,10 +31,8 @@ pub(crate) struct WantedBundle {
     pub(crate) path: String,
     /// The index.
     pub(crate) index: BundleIndex,
-    /// Its digest.
-    pub(crate) digest: Digest,
-    /// Its length in bytes.
-    pub(crate) length: u64,
+    /// The bytes of it.
+    pub(crate) body: Vec<u8>,
 }
 
 impl Store {
@@ -71,11 +69,11 @@ impl Store {
             let Ok(index) = BundleIndex::decode(&body) else {
                 return refused(format!("the stored index of {path} does not read"));
             };
-            bundles.push(WantedBundle { path, index, digest: Digest::of(&body), length: body.len() as u64 });
+            bundles.push(WantedBundle { path, index, body });
         }
         let mut parts: Vec<Vec<u8>> = bundles
             .iter()
-            .flat_map(|bundle| [bundle.path.clone().into_bytes(), bundle.digest.0.to_vec()])
+            .flat_map(|bundle| [bundle.path.clone().into_bytes(), Digest::of(&bundle.body).0.to_vec()])
             .collect();
         parts.extend(commands.iter().map(|command| command.id.to_le_bytes().to_vec()));
         Ok(Some(Wanted { vehicle: id, fingerprint: fingerprint(&parts), bundles, commands }))
@@ -83,6 +81,11 @@ impl Store {
 }
 
 impl Wanted {
+    /// Whether there is nothing to have.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bundles.is_empty() && self.commands.is_empty()
+    }
+
     /// The paths of the models.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
         self.bundles.iter().map(|bundle| bundle.path.as_str())

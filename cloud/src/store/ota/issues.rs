@@ -1,0 +1,61 @@
+//! What the director signed last for each vehicle.
+
+use super::OtaError;
+use crate::store::Store;
+
+/// What the director signed for a vehicle.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Issue {
+    /// The digest of what it says.
+    pub(crate) wanted: Vec<u8>,
+    /// Versions of targets, snapshot and timestamp.
+    pub(crate) targets_v: i64,
+    /// Of the snapshot.
+    pub(crate) snapshot_v: i64,
+    /// Of the timestamp.
+    pub(crate) timestamp_v: i64,
+    /// `N.targets.json`.
+    pub(crate) targets: Vec<u8>,
+    /// `N.snapshot.json`.
+    pub(crate) snapshot: Vec<u8>,
+    /// `timestamp.json`.
+    pub(crate) timestamp: Vec<u8>,
+    /// The desired state, if the targets name one.
+    pub(crate) desired: Option<Vec<u8>>,
+}
+
+columns!(Issue: wanted targets_v snapshot_v timestamp_v targets snapshot timestamp desired);
+
+impl Store {
+    /// What the director signed last for a vehicle.
+    pub(crate) async fn issue(&self, vehicle: i64) -> Result<Option<Issue>, OtaError> {
+        let sql = "SELECT wanted, targets_v, snapshot_v, timestamp_v, targets, snapshot, timestamp, desired \
+             FROM director WHERE vehicle = ?";
+        Ok(sqlx::query_as(sql).bind(vehicle).fetch_optional(&self.readers).await?)
+    }
+
+    /// Keeps what the director signed. `false` if another request was faster: what that one signed counts, so that a
+    /// version never has two contents.
+    pub(crate) async fn keep_issue(&self, vehicle: i64, issue: &Issue) -> Result<bool, OtaError> {
+        let done = sqlx::query(
+            "INSERT INTO director (vehicle, wanted, targets_v, snapshot_v, timestamp_v, targets, snapshot, timestamp, \
+                 desired) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) \
+             ON CONFLICT DO UPDATE SET wanted = excluded.wanted, targets_v = excluded.targets_v, \
+                 snapshot_v = excluded.snapshot_v, timestamp_v = excluded.timestamp_v, targets = excluded.targets, \
+                 snapshot = excluded.snapshot, timestamp = excluded.timestamp, desired = excluded.desired \
+             WHERE excluded.timestamp_v = director.timestamp_v + 1",
+        )
+        .bind(vehicle)
+        .bind(issue.wanted.as_slice())
+        .bind(issue.targets_v)
+        .bind(issue.snapshot_v)
+        .bind(issue.timestamp_v)
+        .bind(issue.targets.as_slice())
+        .bind(issue.snapshot.as_slice())
+        .bind(issue.timestamp.as_slice())
+        .bind(issue.desired.as_deref())
+        .execute(&self.writer)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+}
