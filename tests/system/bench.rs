@@ -1,7 +1,7 @@
 //! A vehicle and its server, in one folder and on one port: started, ended and killed as real programs, and what is
 //! left of them read past them.
 
-use crate::rig;
+use crate::{rig, snapshot};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 use std::collections::BTreeMap;
@@ -123,6 +123,18 @@ key = "pki/vehicles/v1/vehicle.key"
             sleep(Duration::from_millis(2));
         }
         cloud
+    }
+
+    /// What a person reads on a page of a server of this database: its text, without tags.
+    pub(crate) fn page(&self, path: &str) -> String {
+        let mut cloud = self.cloud();
+        let ready = fs::read_to_string(self.path("ready")).unwrap();
+        let address = ready.lines().find_map(|line| line.strip_prefix("dashboard ")).unwrap();
+        let page = snapshot::get(address.trim().parse().unwrap(), path);
+        cloud.terminate();
+        assert_eq!(cloud.ended(PATIENCE).code(), Some(0), "{}", cloud.said());
+        let text = page.split('<').filter_map(|part| part.split_once('>').map(|(_tag, text)| text));
+        text.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ")
     }
 
     /// Returns at the moment when the server writes its database: before the agent can know that it did. If nothing

@@ -1,0 +1,100 @@
+//! A quota that is used up (`EDQUOT`, quotactl(2)) on a disk that is not full: capture goes on to the end of the drive,
+//! what is lost is told, and the rest arrives exactly once.
+
+use crate::bench::Bench;
+use crate::losses::Account;
+use crate::{rig, uml};
+use std::ffi::OsString;
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+/// Hours are simulated, replayed and synced, on a machine that has other things to do.
+const LIMIT: Duration = Duration::from_secs(400);
+
+/// Starts the agent on a disk with room, gives its user less than it wants for a while, and then the server. The agent
+/// runs without the capability by which root is above quotas. `limit` is Q_SETQUOTA of a `struct if_dqblk`, in KiB.
+const SCRIPT: &str = r#"
+cd "$1"
+telltale=$2 cloud=$3 port=$4
+say() { echo "== $*"; }
+until_said() {
+    tries=0
+    until grep -q "$1" agent.log; do
+        tries=$((tries + 1)); [ $tries -lt 900 ] || { echo "never said: $1"; cat agent.log; exit 3; }
+        sleep 0.1
+    done
+}
+limit() {
+    perl -e 'my $limit = pack("Q8 L x4", $ARGV[1], $ARGV[1], 0, 0, 0, 0, 0, 0, 1);
+        syscall(179, 0x80000800, $ARGV[0], 0, $limit) == 0 or die "quotactl: $!\n";' "$device" "$1" || exit 4
+}
+
+modules=/usr/lib/uml/modules/$(uname -r)/kernel
+for module in drivers/block/loop fs/quota/quota_tree fs/quota/quota_v2; do
+    /bin/busybox insmod $modules/$module.ko || exit 5
+done
+mkdir -p disk && /bin/busybox mount -t ext4 -o loop,usrquota disk.img disk || exit 6
+device=$(while read -r what where rest; do case $where in */disk) echo "$what" ;; esac; done </proc/mounts)
+RUST_LOG=info setpriv --bounding-set=-sys_resource "$telltale" run --config quota.toml 2>agent.log &
+agent=$!
+until_said "records wait from before"
+sleep 2
+say "a quota of what is used and 400 KiB more"
+limit $(($(du -sk disk | cut -f1) + 400))
+until_said "Disk quota exceeded"
+sleep 3
+df -k disk | tail -1
+kill -0 $agent || { echo "the agent is gone"; cat agent.log; exit 8; }
+say "no quota"; limit 0
+sleep 6
+say "the server"
+RUST_LOG=warn "$cloud" serve --pki pki --db fleet.db --listen 127.0.0.1:$port --dashboard 127.0.0.1:0 2>cloud.log &
+server=$!
+wait $agent
+status=$?
+[ $status = 0 ] || cat agent.log
+kill -TERM $server; wait $server
+exit $status
+"#;
+
+#[test]
+fn a_quota_that_is_used_up_costs_records_and_no_agent() {
+    if let Some(missing) = uml::missing() {
+        println!("skipped: {missing}");
+        return;
+    }
+    let bench = Bench::new();
+    bench.drive("drive.log", "6");
+    bench.configure_on("disk/spool", "quota.toml", "drive.log", "600", 1);
+    let image = bench.path("disk.img");
+    let made = Command::new("mke2fs")
+        .args(["-q", "-t", "ext4", "-O", "quota,^has_journal", "-E", "quotatype=usrquota"])
+        .arg(&image)
+        .arg("64M")
+        .output();
+    match made {
+        Ok(made) if made.status.success() => {}
+        other => {
+            println!("skipped: mke2fs (e2fsprogs) makes no disk with quotas: {other:?}");
+            return;
+        }
+    }
+    let port = bench.port.to_string();
+    let [agent, cloud] = ["telltale", "telltale-cloud"].map(rig::program);
+    let folder = bench.path("");
+    let command: Vec<OsString> =
+        ["sh", "-c", SCRIPT, "quota", rig::text(&folder), rig::text(&agent), rig::text(&cloud), &port]
+            .map(Into::into)
+            .to_vec();
+    let mut said = Vec::new();
+    let status = uml::run_in_uml(&rig::root().join("cross/uml/init"), &command, &mut said, LIMIT);
+    let said = String::from_utf8_lossy(&said).into_owned();
+    println!("{said}");
+    assert_eq!(status.unwrap(), 0, "{said}");
+    let log = fs::read_to_string(bench.path("agent.log")).unwrap();
+    assert!(log.contains("Disk quota exceeded") && !log.contains("panicked"), "{log}");
+    let told = Account::of(&bench);
+    assert!(told.by_stage.get("spool write").is_some_and(|lost| *lost > 50), "{told:?}");
+    assert!(told.frames_of_last_boot > 0, "{told:?}");
+}
