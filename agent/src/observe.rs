@@ -12,10 +12,13 @@ use crate::uplink::UplinkView;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use telltale_core::pipeline::{Latest, ModelOutline, ModelView, Outline, SignalOutline, View};
+use telltale_core::pipeline::{
+    BusOutline, BusView, Latest, ModelOutline, ModelView, Outline, SignalOutline, View,
+};
 use telltale_core::signal::NoData;
 use telltale_core::spool::SpoolStats;
 use telltale_core::uplink::Phase;
+use telltale_wire::bus::BusState;
 use telltale_wire::ids::{BootId, Lane};
 use telltale_wire::record::VerdictCode;
 use telltale_wire::time::{MonoTime, Stamp};
@@ -58,7 +61,8 @@ struct Base {
     at: MonoTime,
     frames: u64,
     samples: u64,
-    bus_frames: Vec<u64>,
+    /// Frames of each bus, and for how many nanoseconds it was busy.
+    buses: Vec<(u64, u64)>,
 }
 
 impl Seen {
@@ -74,7 +78,7 @@ impl Base {
             at: view.at.mono,
             frames: view.totals.frames,
             samples: view.totals.samples,
-            bus_frames: view.bus_frames.clone(),
+            buses: view.buses.iter().map(|bus| (bus.frames, bus.busy_nanos)).collect(),
         }
     }
 }
@@ -215,13 +219,16 @@ fn describe(view: &View, base: Option<&Base>, report: &mut StatusReport) {
         frames_per_s: rate(counts.frames, base.map(|base| base.frames)),
         samples_per_s: rate(counts.samples, base.map(|base| base.samples)),
     };
-    let buses = view.outline.buses.iter().zip(&view.bus_frames).enumerate();
+    let buses = view.outline.buses.iter().zip(&view.buses).enumerate();
     report.buses = buses
-        .map(|(place, (bus, frames))| BusFacts {
-            name: bus.name.clone(),
-            interface: bus.interface.clone(),
-            frames: *frames,
-            frames_per_s: rate(*frames, base.and_then(|base| base.bus_frames.get(place)).copied()),
+        .map(|(place, (known, held))| {
+            let before = base.and_then(|base| base.buses.get(place));
+            let load = rate(held.busy_nanos, before.map(|before| before.1)).map(|nanos| nanos / 1e9);
+            BusFacts {
+                frames_per_s: rate(held.frames, before.map(|before| before.0)),
+                load: load.map(|load| load.min(1.0)),
+                ..bus(known, held, view.at.mono)
+            }
         })
         .collect();
     let now = view.at.mono;
@@ -234,6 +241,25 @@ fn describe(view: &View, base: Option<&Base>, report: &mut StatusReport) {
         .collect();
     report.models =
         view.outline.models.iter().zip(&view.models).map(|(known, held)| model(known, held, now)).collect();
+}
+
+/// How a bus stands, but for what is taken over time.
+fn bus(known: &BusOutline, held: &BusView, now: MonoTime) -> BusFacts {
+    let is_known = held.state != BusState::Unknown;
+    BusFacts {
+        name: known.name.clone(),
+        interface: known.interface.clone(),
+        frames: held.frames,
+        state: held.state.to_string(),
+        state_for_s: is_known.then(|| now.since(held.since).as_secs_f64()),
+        bitrate: known.bitrate,
+        frame_age_s: held.latest.map(|at| now.since(at).as_secs_f64()),
+        error_frames: held.error_frames,
+        tx_errors: held.counters.map(|counters| counters.tx),
+        rx_errors: held.counters.map(|counters| counters.rx),
+        lost: held.interface.map(|counted| counted.dropped.saturating_add(counted.overruns)),
+        ..BusFacts::default()
+    }
 }
 
 fn signal(known: &SignalOutline, held: Latest, now: MonoTime) -> SignalFacts {

@@ -93,6 +93,25 @@ pub struct BusFacts {
     pub frames: u64,
     /// Frames a second.
     pub frames_per_s: Option<f64>,
+    /// `active`, `error warning`, `error passive`, `bus-off`, `interface down`, `interface absent` or `not heard yet`.
+    pub state: String,
+    /// For how long it has been in that state, in seconds; absent while it is not known.
+    pub state_for_s: Option<f64>,
+    /// Its nominal bitrate in bit/s, as the catalog states it or by default.
+    pub bitrate: u32,
+    /// How much of the time it is busy, 0 to 1, since the look before this one; absent where time stood still.
+    pub load: Option<f64>,
+    /// Since its latest frame, in seconds; absent before the first.
+    pub frame_age_s: Option<f64>,
+    /// Error frames read.
+    pub error_frames: u64,
+    /// The controller's error counters; absent where it does not tell.
+    pub tx_errors: Option<u16>,
+    /// Likewise.
+    pub rx_errors: Option<u16>,
+    /// Frames that the controller or its driver lost since the interface was made; absent where the kernel does not tell.
+    /// What was lost after that is in `capture.lost`: the buses share that buffer.
+    pub lost: Option<u64>,
 }
 
 /// A signal.

@@ -117,7 +117,7 @@ fn the_way_from_frame_to_verdict_allocates_nothing() {
         let mut view = View::with_room(pipeline.outline());
         let look = allocation_counter::measure(|| pipeline.look(MonoTime(660_000_000), &mut view));
         assert_eq!(look.count_total, 0, "being looked at: {look:?}");
-        assert_eq!((&view.totals, view.bus_frames[0]), (pipeline.totals(), 6_600));
+        assert_eq!((&view.totals, view.buses[0].frames), (pipeline.totals(), 6_600));
         assert_eq!(view.models[0].subjects.len(), 3);
         assert!(view.models.iter().all(|model| model.window.is_some()));
     }

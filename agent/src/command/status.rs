@@ -92,9 +92,15 @@ fn write_page(page: &mut String, status: &Value) -> std::fmt::Result {
         let (name, interface) = (text(&bus["name"]), text(&bus["interface"]));
         writeln!(
             page,
-            "bus       {name} ({interface}) {} frames ({}/s)",
+            "bus       {name} ({interface}) {}, {} frames ({}/s), load {} of {} kbit/s, last {}, {}, {}",
+            text(&bus["state"]),
             bus["frames"],
-            rounded(&bus["frames_per_s"])
+            rounded(&bus["frames_per_s"]),
+            percent(&bus["load"]),
+            bus["bitrate"].as_f64().unwrap_or(0.0) / 1e3,
+            bus["frame_age_s"].as_f64().map_or_else(|| "never".into(), |age| format!("{age:.1} s ago")),
+            bus["lost"].as_u64().map_or_else(|| "losses not told".into(), |lost| format!("{lost} lost")),
+            error_counters(bus)
         )?;
     }
     let signals = each(&status["signals"]);
@@ -165,6 +171,18 @@ fn text(value: &Value) -> &str {
 
 fn rounded(value: &Value) -> String {
     value.as_f64().map_or_else(|| "-".into(), |value| format!("{value:.0}"))
+}
+
+fn percent(value: &Value) -> String {
+    value.as_f64().map_or_else(|| "-".into(), |share| format!("{:.1} %", share * 100.0))
+}
+
+fn error_counters(bus: &Value) -> String {
+    let frames = &bus["error_frames"];
+    match (bus["tx_errors"].as_u64(), bus["rx_errors"].as_u64()) {
+        (Some(tx), Some(rx)) => format!("{frames} error frames, counters {tx} sending and {rx} receiving"),
+        _ => format!("{frames} error frames"),
+    }
 }
 
 fn span(seconds: &Value) -> String {

@@ -50,6 +50,7 @@ fn page(status: &StatusReport) -> String {
     for bus in &status.buses {
         buses.sample(&[("bus", &bus.name), ("interface", &bus.interface)], bus.frames as f64);
     }
+    buses_stand(&mut page, status);
     signals(&mut page, status);
     models(&mut page, status);
     spool(&mut page, status);
@@ -59,6 +60,26 @@ fn page(status: &StatusReport) -> String {
     page.gauge("telltale_memory_peak_rss_bytes", "Highest resident set size.")
         .sample(&[], status.memory.peak_rss_bytes as f64);
     page.finish()
+}
+
+/// How each bus stands; what the kernel or the clock does not tell is left out.
+fn buses_stand(page: &mut Exposition, status: &StatusReport) {
+    let active = page.gauge("telltale_bus_active", "1 while the controller takes part without restriction.");
+    for bus in &status.buses {
+        active.sample(&[("bus", &bus.name)], f64::from(u8::from(bus.state == "active")));
+    }
+    let load = page.gauge("telltale_bus_load", "Share of the time in which the bus is busy.");
+    for (bus, share) in status.buses.iter().filter_map(|bus| Some((bus, bus.load?))) {
+        load.sample(&[("bus", &bus.name)], share);
+    }
+    let lost = page.gauge("telltale_bus_lost_frames", "Frames lost in the controller or its driver.");
+    for (bus, count) in status.buses.iter().filter_map(|bus| Some((bus, bus.lost?))) {
+        lost.sample(&[("bus", &bus.name)], count as f64);
+    }
+    let errors = page.counter("telltale_bus_error_frames_total", "Error frames read.");
+    for bus in &status.buses {
+        errors.sample(&[("bus", &bus.name)], bus.error_frames as f64);
+    }
 }
 
 fn signals(page: &mut Exposition, status: &StatusReport) {
@@ -137,7 +158,14 @@ mod tests {
         let subject =
             |verdict: &str, score| SubjectFacts { verdict: verdict.into(), score, ..SubjectFacts::default() };
         let mut status = StatusReport {
-            buses: vec![BusFacts { name: "a\"b\\c\nd".into(), frames: 7, ..BusFacts::default() }],
+            buses: vec![BusFacts {
+                name: "a\"b\\c\nd".into(),
+                frames: 7,
+                state: "active".into(),
+                load: Some(0.5),
+                lost: Some(3),
+                ..BusFacts::default()
+            }],
             models: vec![ModelFacts {
                 name: "cell-fault".into(),
                 failures: 3,
@@ -170,6 +198,9 @@ mod tests {
             "telltale_capture_running 1",
             "telltale_frames_total{fate=\"unknown\"} 42949672950",
             "telltale_bus_frames_total{bus=\"a\\\"b\\\\c\\nd\",interface=\"\"} 7",
+            "telltale_bus_active{bus=\"a\\\"b\\\\c\\nd\"} 1",
+            "telltale_bus_load{bus=\"a\\\"b\\\\c\\nd\"} 0.5",
+            "telltale_bus_lost_frames{bus=\"a\\\"b\\\\c\\nd\"} 3",
             "telltale_model_subjects{model=\"cell-fault\",verdict=\"anomalous\"} 1",
             "telltale_model_score_max{model=\"cell-fault\"} 0.75",
             "telltale_model_off{model=\"cell-fault\"} 1",

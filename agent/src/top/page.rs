@@ -1,7 +1,7 @@
 //! The screen: who and how on top, buses, models and spool on the left, signals on the right.
 
 use super::Screen;
-use crate::status::{ModelFacts, SignalFacts, SpoolFacts, StatusReport, UplinkFacts};
+use crate::status::{BusFacts, ModelFacts, SignalFacts, SpoolFacts, StatusReport, UplinkFacts};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Style, Stylize as _};
@@ -68,19 +68,44 @@ fn heading(status: &StatusReport) -> Vec<Line<'static>> {
 }
 
 fn draw_buses(frame: &mut Frame<'_>, area: Rect, status: &StatusReport) {
-    let row = |bus: &crate::status::BusFacts| {
-        Row::new([
+    let row = |bus: &BusFacts| {
+        let row = Row::new([
             bus.name.clone(),
             bus.interface.clone(),
             bus.frames.to_string(),
             format!("{}/s", whole(bus.frames_per_s)),
-        ])
+            bus.load.map_or_else(|| "-".into(), |load| format!("{:.0} %", load * 100.0)),
+            bus_state(bus),
+        ]);
+        if bus.state == "active" && bus.lost.unwrap_or(0) == 0 { row } else { row.fg(Color::Yellow) }
     };
-    let widths = [Constraint::Fill(1), Constraint::Length(10), Constraint::Length(10), Constraint::Length(8)];
+    let widths = [
+        Constraint::Min(4),
+        Constraint::Length(6),
+        Constraint::Length(9),
+        Constraint::Length(7),
+        Constraint::Length(5),
+        Constraint::Fill(2),
+    ];
     frame.render_widget(
         Table::new(status.buses.iter().map(row), widths).block(Block::bordered().title("buses")),
         area,
     );
+}
+
+/// The state, and what there is to say of it: how long nothing has come, error counters, losses.
+fn bus_state(bus: &BusFacts) -> String {
+    let mut text = bus.state.clone();
+    if let Some(age) = bus.frame_age_s.filter(|age| *age >= 1.0) {
+        text = format!("{text}, silent {}", span(age));
+    }
+    if let (Some(tx), Some(rx)) = (bus.tx_errors, bus.rx_errors) {
+        text = format!("{text}, errors {tx}/{rx}");
+    }
+    if let Some(lost) = bus.lost.filter(|lost| *lost > 0) {
+        text = format!("{text}, {lost} lost");
+    }
+    text
 }
 
 fn draw_models(frame: &mut Frame<'_>, area: Rect, models: &[ModelFacts]) {

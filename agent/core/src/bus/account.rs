@@ -103,7 +103,11 @@ impl Account {
                 self.link = Link::Up;
             }
             LinkEvent::Down => self.link = Link::Down,
-            LinkEvent::Absent(_) => self.link = Link::Absent,
+            LinkEvent::Absent(_) => {
+                self.link = Link::Absent;
+                // What an interface counted goes with it, also what it told after it went down.
+                (self.counted, self.counters) = (None, None);
+            }
             LinkEvent::Controller { state, counters } => {
                 self.controller = *state;
                 self.counters = counters.or(self.counters);

@@ -12,9 +12,10 @@ use crate::catalog::Catalog;
 use crate::clock::{ClockAnchor, stamp};
 use crate::dbc::{Decoder, MessageRef};
 use crate::frame::{BusId, CanFrame, FrameKind};
+use crate::pipeline::BusView;
 use std::collections::VecDeque;
 use std::time::Duration;
-use telltale_wire::bus::{BusChange, BusRecord, BusReport, BusState, BusStatistics, LastError};
+use telltale_wire::bus::{BusChange, BusRecord, BusReport, BusStatistics, LastError};
 use telltale_wire::record::Record;
 use telltale_wire::time::MonoTime;
 
@@ -26,6 +27,8 @@ const NEVER: MonoTime = MonoTime(u64::MAX);
 struct Heard {
     /// Data and remote frames.
     frames: u64,
+    /// When the latest came.
+    latest: MonoTime,
     /// From when on a frame is worth more than to be counted: at once if it tells the state of the bus, else when
     /// something is due.
     attention: MonoTime,
@@ -56,7 +59,10 @@ impl Monitor {
         let account = |bus: &crate::catalog::Bus| Account::new(bus.name.clone(), bus.interface.clone());
         Monitor {
             accounts: catalog.buses.iter().map(account).collect(),
-            heard: vec![Heard { frames: 0, attention: MonoTime(0) }; catalog.buses.len()],
+            heard: vec![
+                Heard { frames: 0, latest: MonoTime(0), attention: MonoTime(0) };
+                catalog.buses.len()
+            ],
             messages: Messages::new(catalog, decoder),
             period,
             anchor: None,
@@ -125,6 +131,7 @@ impl Monitor {
     pub fn saw(&mut self, frame: &CanFrame, out: &mut VecDeque<Record>) {
         if let Some(heard) = self.heard.get_mut(usize::from(frame.bus.0)) {
             heard.frames += 1;
+            heard.latest = frame.at;
             if frame.at >= heard.attention {
                 self.attend(frame, out);
             }
@@ -216,14 +223,18 @@ impl Monitor {
         }
     }
 
-    /// Data and remote frames heard so far, bus by bus.
-    pub fn frames(&self) -> impl Iterator<Item = u64> {
-        self.heard.iter().map(|heard| heard.frames)
-    }
-
-    /// What state each bus is in.
-    pub fn states(&self) -> impl Iterator<Item = BusState> {
-        self.accounts.iter().map(|account| account.state)
+    /// How each bus stands, but for how busy it is.
+    pub fn buses(&self) -> impl Iterator<Item = BusView> {
+        self.accounts.iter().zip(&self.heard).map(|(account, heard)| BusView {
+            state: account.state,
+            since: account.since,
+            frames: heard.frames,
+            latest: (heard.frames > 0).then_some(heard.latest),
+            busy_nanos: 0,
+            error_frames: account.errors.frames,
+            counters: account.counters,
+            interface: account.counted,
+        })
     }
 
     /// A bus has changed its state.

@@ -18,7 +18,7 @@ pub use duet::Comparison;
 pub use isolation::{FIRST_REST, ISOLATE_AFTER, Isolation, LONGEST_REST};
 pub use latest::Latest;
 pub use mind::{LoadError, LoadedModel};
-pub use view::{BusOutline, ModelOutline, ModelView, Outline, SignalOutline, SubjectView, View};
+pub use view::{BusOutline, BusView, ModelOutline, ModelView, Outline, SignalOutline, SubjectView, View};
 
 use crate::bus::{LinkNews, Monitor};
 use crate::catalog::Catalog;
@@ -316,7 +316,8 @@ impl Pipeline {
         self.summary.count_from(&self.totals);
         self.anchor = before.anchor;
         self.recorder.inherit(&mut before.recorder, self.outline.catalog == before.outline.catalog);
-        if self.outline.buses == before.outline.buses {
+        if self.outline.has_buses_of(&before.outline) {
+            self.statistics.inherit_buses(&before.statistics);
             self.monitor.inherit(&mut before.monitor, self.outline.catalog == before.outline.catalog);
         }
         if self.outline.catalog != before.outline.catalog {
@@ -357,10 +358,9 @@ impl Pipeline {
         view.outline = Arc::clone(&self.outline);
         view.at = self.stamp(now);
         view.totals = self.totals;
-        view.bus_frames.clear();
-        view.bus_frames.extend(self.monitor.frames());
-        view.bus_states.clear();
-        view.bus_states.extend(self.monitor.states());
+        view.buses.clear();
+        let buses = self.monitor.buses().zip(self.statistics.busy_nanos());
+        view.buses.extend(buses.map(|(bus, busy_nanos)| BusView { busy_nanos, ..bus }));
         view.signals.clear();
         view.signals.extend(self.statistics.latest().map(|(value, at)| Latest { value, at }));
         view.models.resize_with(self.speakers, ModelView::default);

@@ -262,7 +262,7 @@ fn whoever_looks_on_sees_counts_and_verdicts() {
     assert!(view.models[0].window.is_none() && view.models[0].subjects[0].verdict == warming_up);
     run(&mut pipeline, 0..20, [3_700, 3_700, 3_600, 3_700]);
     pipeline.look(MonoTime(20 * S), &mut view);
-    assert_eq!((view.bus_frames[0], view.totals.frames), (20, 20));
+    assert_eq!((view.buses[0].frames, view.totals.frames), (20, 20));
     let verdicts: Vec<_> = view.models[0].subjects.iter().map(|subject| subject.verdict).collect();
     let nominal = VerdictCode::Nominal;
     assert_eq!(verdicts, [nominal, nominal, VerdictCode::Anomalous, nominal]);
@@ -384,7 +384,7 @@ fn a_successor_goes_on_counting_and_keeps_the_models_that_stay() {
     assert_eq!((closed, after.totals().frames), (4, 20), "{told}");
     let mut view = View::with_room(after.outline());
     after.look(MonoTime(20 * S), &mut view);
-    assert_eq!(view.bus_frames[0], 20);
+    assert_eq!(view.buses[0].frames, 20);
     assert_eq!((view.models[0].window, view.models[1].window), (None, Some(MonoTime(18 * S))));
     assert_eq!(view.signals[0].value, Ok(3.7));
 

@@ -5,7 +5,7 @@ use super::{Isolation, Latest};
 use crate::catalog::Catalog;
 use std::sync::Arc;
 use std::time::Duration;
-use telltale_wire::bus::BusState;
+use telltale_wire::bus::{BusState, ErrorCounters, InterfaceCounters};
 use telltale_wire::digest::Digest;
 use telltale_wire::record::{Counts, IndeterminateReason, ModelRef, VerdictCode};
 use telltale_wire::time::{MonoTime, Stamp};
@@ -32,6 +32,8 @@ pub struct BusOutline {
     pub name: String,
     /// The interface that it is on.
     pub interface: String,
+    /// Its nominal bitrate in bit/s, as the catalog states it or by default.
+    pub bitrate: u32,
 }
 
 /// A signal.
@@ -61,6 +63,7 @@ impl Outline {
         let bus = |bus: &crate::catalog::Bus| BusOutline {
             name: bus.name.clone(),
             interface: bus.interface.clone(),
+            bitrate: bus.bitrate,
         };
         let signal = |signal: &crate::catalog::CatalogSignal| SignalOutline {
             vss: signal.vss.clone(),
@@ -76,6 +79,15 @@ impl Outline {
     }
 }
 
+impl Outline {
+    /// Whether both have the same buses on the same interfaces.
+    pub(super) fn has_buses_of(&self, other: &Outline) -> bool {
+        let mut pairs = self.buses.iter().zip(&other.buses);
+        self.buses.len() == other.buses.len()
+            && pairs.all(|(a, b)| (&a.name, &a.interface) == (&b.name, &b.interface))
+    }
+}
+
 /// What a pipeline holds at one moment.
 #[derive(Clone, Debug)]
 pub struct View {
@@ -85,14 +97,33 @@ pub struct View {
     pub at: Stamp,
     /// Everything counted since the start.
     pub totals: Counts,
-    /// Frames since the start, by bus, error frames aside.
-    pub bus_frames: Vec<u64>,
-    /// What state each bus is in.
-    pub bus_states: Vec<BusState>,
+    /// The buses.
+    pub buses: Vec<BusView>,
     /// The latest sample of each signal.
     pub signals: Vec<Latest>,
     /// The models.
     pub models: Vec<ModelView>,
+}
+
+/// How a bus stands. Counters run since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct BusView {
+    /// What state it is in.
+    pub state: BusState,
+    /// Since when; meaningless while the state is unknown.
+    pub since: MonoTime,
+    /// Frames, error frames aside.
+    pub frames: u64,
+    /// When the latest of them came.
+    pub latest: Option<MonoTime>,
+    /// For how long it was busy, in nanoseconds, with as many stuffed bits as random data has.
+    pub busy_nanos: u64,
+    /// Error frames.
+    pub error_frames: u64,
+    /// The controller's error counters, as told last.
+    pub counters: Option<ErrorCounters>,
+    /// What the interface has counted since it was made, where the kernel tells.
+    pub interface: Option<InterfaceCounters>,
 }
 
 /// What a model holds.
@@ -126,8 +157,7 @@ impl View {
         View {
             at: Stamp { mono: MonoTime(0), wall: None },
             totals: Counts::default(),
-            bus_frames: Vec::with_capacity(outline.buses.len()),
-            bus_states: Vec::with_capacity(outline.buses.len()),
+            buses: Vec::with_capacity(outline.buses.len()),
             signals: Vec::with_capacity(outline.signals.len()),
             models: outline.models.iter().map(model).collect(),
             outline: Arc::clone(outline),

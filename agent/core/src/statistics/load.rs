@@ -36,6 +36,8 @@ pub(super) struct BusTally {
     worst: Sum,
     silent: u32,
     longest_silence: u32,
+    /// Airtime with nominal stuffing of all steps that are over, since the start.
+    nanos: u64,
 }
 
 /// Bits so far, the time they took, and the longest time of one step.
@@ -75,7 +77,21 @@ impl BusTally {
             worst: Sum::default(),
             silent: 0,
             longest_silence: 0,
+            nanos: 0,
         }
+    }
+
+    /// For how long the bus was busy since the start, in nanoseconds, with nominal stuffing.
+    pub(super) fn busy_nanos(&self) -> u64 {
+        let step = self.step.iter().zip(self.cost.iter()).filter(|(count, _)| **count > 0);
+        let under_way: u64 =
+            step.map(|(count, cost)| u64::from(*count) * u64::from(cost.nominal.nanos)).sum();
+        self.nanos + under_way
+    }
+
+    /// Takes over what was counted since the start on the same bus before. Its stretch has been told.
+    pub(super) fn inherit(&mut self, before: &BusTally) {
+        self.nanos = before.busy_nanos();
     }
 
     #[inline]
@@ -105,6 +121,7 @@ impl BusTally {
             }
         }
         self.nominal.add(nominal);
+        self.nanos += nominal;
         self.worst.add(worst);
         self.frames += frames;
         self.silent = if frames == 0 { self.silent + 1 } else { 0 };
@@ -247,5 +264,11 @@ mod tests {
         assert_eq!((load.nominal_peak, load.worst_peak), (684, 810));
         assert_eq!((load.nominal_load, load.worst_load), (171, 203));
         assert_eq!(tally.take(4, step), BusLoad::default());
+        tally.count(&full);
+        assert_eq!(
+            tally.busy_nanos(),
+            (3_001 * 114 + 68) * 2_000,
+            "what is told goes on, the step under way included"
+        );
     }
 }

@@ -91,6 +91,18 @@ impl Statistics {
         self.tallies.iter().map(|tally| (tally.latest(), tally.at()))
     }
 
+    /// For how long each bus was busy since the start, in nanoseconds.
+    pub(crate) fn busy_nanos(&self) -> impl Iterator<Item = u64> {
+        self.buses.iter().map(BusTally::busy_nanos)
+    }
+
+    /// Takes over for how long the same buses were busy.
+    pub(crate) fn inherit_buses(&mut self, before: &Statistics) {
+        for (bus, before) in self.buses.iter_mut().zip(&before.buses) {
+            bus.inherit(before);
+        }
+    }
+
     #[inline]
     pub(crate) fn count_frame(&mut self, frame: &CanFrame) {
         if let Some(bus) = self.buses.get_mut(usize::from(frame.bus.0)) {
