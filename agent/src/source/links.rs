@@ -49,7 +49,7 @@ pub(super) struct Links {
     news: VecDeque<LinkNews>,
     may_restart: bool,
     asked: MonoTime,
-    looked: MonoTime,
+    turned: MonoTime,
 }
 
 impl Links {
@@ -77,7 +77,7 @@ impl Links {
             news: VecDeque::new(),
             may_restart: restart,
             asked: now,
-            looked: now,
+            turned: now,
         };
         links.ask(now)?;
         links.look(now)?;
@@ -121,9 +121,10 @@ impl Links {
 
     /// Looks, asks and restarts when it is time to.
     pub(super) fn turn(&mut self, now: MonoTime) -> io::Result<()> {
-        if now.since(self.looked) < LOOK_PERIOD {
+        if now.since(self.turned) < LOOK_PERIOD {
             return Ok(());
         }
+        self.turned = now;
         if now.since(self.asked) >= ASK_PERIOD {
             self.ask(now)?;
         }
@@ -133,7 +134,6 @@ impl Links {
 
     /// Takes what the kernel has told until now.
     pub(super) fn look(&mut self, now: MonoTime) -> io::Result<()> {
-        self.looked = now;
         loop {
             // The buffer goes out and comes back, so that its messages can be followed while this changes.
             let mut buffer = std::mem::take(&mut self.buffer);
@@ -258,5 +258,23 @@ impl Watched {
         (self.index, self.is_up, self.controller) = (None, false, None);
         self.policy.handle_gone();
         news.push_back(LinkNews { at: now, bus: self.bus, event: LinkEvent::Absent(why) });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_of_an_interface_that_is_no_bus_do_not_keep_it_from_asking() {
+        let start = MonoTime(1_000_000);
+        let mut links = Links::open(&[("no-such-can".into(), BusId(0))], true, start).unwrap();
+        // Each such frame looks at once; they come every ten milliseconds.
+        for ms in (10..2_500).step_by(10) {
+            let now = start.plus(Duration::from_millis(ms));
+            links.look(now).unwrap();
+            links.turn(now).unwrap();
+        }
+        assert!(links.asked.since(start) >= Duration::from_secs(2), "asked last at {:?}", links.asked);
     }
 }
