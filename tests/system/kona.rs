@@ -3,7 +3,7 @@
 use crate::rig;
 use std::fs;
 
-const LOG: &str = "230112-7-2019-pcan-ccan-power-off-on-ready-off.csv";
+pub(crate) const LOG: &str = "230112-7-2019-pcan-ccan-power-off-on-ready-off.csv";
 
 #[test]
 fn every_frame_of_the_kona_log_is_accounted_for() {

@@ -20,6 +20,7 @@ mod losses;
 mod operation;
 mod page;
 mod parity;
+mod protection;
 mod quota;
 mod rig;
 mod snapshot;
