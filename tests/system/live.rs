@@ -69,7 +69,7 @@ fn the_agent_accounts_for_every_frame_of_a_live_bus() {
     let said = String::from_utf8_lossy(&said).into_owned();
     assert_eq!(status.unwrap(), 0, "{said}");
 
-    let counts = summed(&folder.path().join("spool"));
+    let counts = summed(&records(&folder.path().join("spool")));
     println!("live: {counts:?}");
     assert_eq!((counts.frames, counts.decoded, counts.lost), (sent, sent, 0), "{said}");
     assert!(counts.samples > sent, "{counts:?}");
@@ -93,27 +93,34 @@ fn prepare(folder: &Path) -> u64 {
     rig::heard(&fs::read_to_string(log).unwrap()).count() as u64
 }
 
-/// What the summaries in a spool count together.
-fn summed(spool: &Path) -> Counts {
+/// What the summaries among the records count together.
+pub(crate) fn summed(records: &[Record]) -> Counts {
+    let mut sum = Counts::default();
+    for record in records {
+        if let Record::Summary(summary) = record {
+            sum.frames += summary.counts.frames;
+            sum.decoded += summary.counts.decoded;
+            sum.samples += summary.counts.samples;
+            sum.lost += summary.counts.lost;
+        }
+    }
+    sum
+}
+
+/// Every record of a spool, lane by lane.
+pub(crate) fn records(spool: &Path) -> Vec<Record> {
     let now = Stamp { mono: MonoTime(0), wall: None };
     let files = Directory::lock(spool).unwrap();
     let (mut spool, report) =
         Spool::open(files, SpoolConfig::default(), BootId::new(u32::MAX, 0), now).unwrap();
     assert_eq!(report.losses, []);
-    let mut sum = Counts::default();
+    let mut records = Vec::new();
     loop {
         let batches = spool.next_batch(now, BatchLimits { records: 1_000, bytes: 1_000_000 });
         if batches.is_empty() {
-            return sum;
+            return records;
         }
-        for raw in batches.iter().flat_map(|batch| &batch.records) {
-            if let Ok(Record::Summary(summary)) = raw.parse() {
-                sum.frames += summary.counts.frames;
-                sum.decoded += summary.counts.decoded;
-                sum.samples += summary.counts.samples;
-                sum.lost += summary.counts.lost;
-            }
-        }
+        records.extend(batches.iter().flat_map(|batch| &batch.records).map(|raw| raw.parse().unwrap()));
         let ack = |b: &telltale_wire::sync::Batch| Ack {
             boot: b.boot,
             lane: b.lane,

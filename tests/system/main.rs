@@ -15,6 +15,7 @@ mod heap;
 mod hostile;
 mod kill9;
 mod kona;
+mod links;
 mod live;
 mod losses;
 mod operation;
