@@ -70,9 +70,13 @@ pub(crate) fn in_the_log(catalog: &Catalog, log: &Path, from: u64, until: u64) -
         }
         let bus = catalog.bus_of_channel(frame.channel);
         let frame: CanFrame = frame.into_frame(MonoTime(at), bus);
-        let database = &catalog.buses[usize::from(bus.0)].databases[0];
-        for decoded in database.message_by_id(frame.id).unwrap().decode(frame.payload()).unwrap() {
-            let of_name = |s: &&telltale_core::catalog::CatalogSignal| s.signal == decoded.signal.name;
+        // A bus that the catalog does not have, or an identifier that no DBC file has.
+        let Some(bus_of) = catalog.buses.get(usize::from(bus.0)) else { continue };
+        let Some(message) = bus_of.databases[0].message_by_id(frame.id) else { continue };
+        for decoded in message.decode(frame.payload()).unwrap() {
+            let of_name = |s: &&telltale_core::catalog::CatalogSignal| {
+                (s.bus, &s.message, &s.signal) == (bus, &message.name, &decoded.signal.name)
+            };
             let Some(signal) = catalog.signals.iter().find(of_name) else { continue };
             let value = if signal.inverted { -decoded.value } else { decoded.value } + 0.0;
             let number = decoded.signal.layout.sign_extend(decoded.raw);
