@@ -148,6 +148,11 @@ mod tests {
                 interface: "can0".into(),
                 frames: 1_234,
                 frames_per_s: Some(98.6),
+                state: "error passive".into(),
+                load: Some(0.42),
+                tx_errors: Some(136),
+                rx_errors: Some(3),
+                ..BusFacts::default()
             }],
             signals: (1..=40).map(signal).collect(),
             models: vec![ModelFacts {
@@ -199,6 +204,8 @@ mod tests {
             "bms",
             "can0",
             "99/s",
+            "42 %",
+            "error passive",
             "Cell42",
             "0.970",
             "critical",

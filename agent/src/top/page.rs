@@ -10,6 +10,8 @@ use ratatui::widgets::{Block, Paragraph, Row, Table};
 
 /// Subjects that a model's part lists; the ones that stand out come first.
 const SUBJECTS: usize = 5;
+/// Letters of a bus's name; what its state is needs room beside it.
+const NAME: usize = 10;
 
 pub(super) fn draw(frame: &mut Frame<'_>, screen: &Screen) {
     let status = &screen.status;
@@ -79,13 +81,14 @@ fn draw_buses(frame: &mut Frame<'_>, area: Rect, status: &StatusReport) {
         ]);
         if bus.state == "active" && bus.lost.unwrap_or(0) == 0 { row } else { row.fg(Color::Yellow) }
     };
+    let longest = status.buses.iter().map(|bus| bus.name.chars().count()).max().unwrap_or(0);
     let widths = [
-        Constraint::Min(4),
+        Constraint::Length(longest.min(NAME) as u16),
         Constraint::Length(6),
-        Constraint::Length(9),
-        Constraint::Length(7),
+        Constraint::Length(8),
+        Constraint::Length(6),
         Constraint::Length(5),
-        Constraint::Fill(2),
+        Constraint::Fill(1),
     ];
     frame.render_widget(
         Table::new(status.buses.iter().map(row), widths).block(Block::bordered().title("buses")),
