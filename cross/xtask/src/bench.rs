@@ -4,6 +4,8 @@
 //! counts over the difference of the repetitions is what one repetition costs, start-up and set-up taken out.
 
 pub(crate) mod bridge;
+pub(crate) mod controller;
+mod registers;
 pub(crate) mod snapshot;
 pub(crate) mod vehicle;
 

@@ -152,6 +152,16 @@ enum Bench {
         #[arg(long)]
         json: bool,
     },
+    /// A CAN controller that turns error passive, goes bus-off and is restarted by the vehicle's binary
+    ///
+    /// Boots Debian's arm64 kernel in QEMU with two SJA1000 on one bus. Its controllers know no faulty bits: a debugger lets the
+    /// driver read the registers of an error interrupt. QEMU is installed when run as root; the kernel is fetched into
+    /// the target folder once.
+    Controller {
+        /// Run this static aarch64 binary instead of building one
+        #[arg(long)]
+        binary: Option<std::path::PathBuf>,
+    },
     /// How many times real time the simulated vehicle goes, on one core
     ///
     /// Two days of the default vehicle with both buses, without writing them anywhere.
@@ -185,6 +195,7 @@ fn main() -> ExitCode {
         Task::Firmware => firmware::run(),
         Task::Package { target, binary } => package::run(&target, binary),
         Task::Bench { bench: Bench::Bridge { json } } => bench::bridge::run(json),
+        Task::Bench { bench: Bench::Controller { binary } } => bench::controller::run(binary),
         Task::Bench { bench: Bench::Simulate } => bench::simulate(),
         Task::Bench { bench: Bench::Vehicle { binary, json } } => bench::vehicle::run(binary, json),
         Task::Demo { headless, seconds, vehicles, speed } => {

@@ -4,6 +4,7 @@
 //! `cross/vm-init`. No disk, no network, no module: the serial console is the only way out. Nothing of the machine
 //! outlives the call.
 
+mod controllers;
 mod initrd;
 mod kernel;
 
@@ -43,11 +44,16 @@ impl Machine {
     /// Gets the emulator and the kernel onto the host where they are missing, and builds the first process.
     pub(crate) fn prepare() -> Result<Machine> {
         needs::packages(&[needs::QEMU_SYSTEM, needs::AARCH64_GCC]);
+        let kernel = kernel::arm64().context("no aarch64 machine here: its kernel is missing")?;
+        Machine::with_kernel(kernel)
+    }
+
+    /// Builds the first process.
+    fn with_kernel(kernel: PathBuf) -> Result<Machine> {
         ensure!(
             shell::find_program(EMULATOR).is_some(),
             "no aarch64 machine here: {EMULATOR} is missing, see the line above"
         );
-        let kernel = kernel::arm64().context("no aarch64 machine here: its kernel is missing")?;
         let target = cross_build::VEHICLE;
         needs::targets(&[target])?;
         let init = ["build", "--release", "--package=telltale-vm-init", "--target", target];

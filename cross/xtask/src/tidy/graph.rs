@@ -32,6 +32,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("telltale-package", &[]),
+    ("telltale-vm-controller", &[]),
     ("telltale-vm-init", &[]),
     ("telltale-xtask", &[]),
     (

@@ -14,10 +14,21 @@ pub(super) const PREFIX: &str = "vmlinuz-";
 /// Depends on the newest kernel with the drivers of virtual machines built in; half the size of the one for all machines.
 const NEWEST: &str = "linux-image-cloud-arm64";
 
+/// The kernel for all machines, with the drivers of all devices as modules.
+const NEWEST_OF_ALL: &str = "linux-image-arm64";
+
 /// The kernel, fetched where it is not there yet.
 pub(super) fn arm64() -> Result<PathBuf> {
-    let folder = shell::target_dir().join("vm");
-    if let Some(kernel) = kernel_in(&folder) {
+    fetched(&shell::target_dir().join("vm"), NEWEST, &[])
+}
+
+/// A kernel with these modules beside it, each named by where it stands below `kernel/`.
+pub(super) fn arm64_with_modules(modules: &[&str]) -> Result<PathBuf> {
+    fetched(&shell::target_dir().join("vm/modules"), NEWEST_OF_ALL, modules)
+}
+
+fn fetched(folder: &Path, newest: &str, modules: &[&str]) -> Result<PathBuf> {
+    if let Some(kernel) = kernel_in(folder) {
         return Ok(kernel);
     }
     for tool in ["apt-get", "dpkg-deb"] {
@@ -27,10 +38,18 @@ pub(super) fn arm64() -> Result<PathBuf> {
             folder.join(format!("{PREFIX}RELEASE")).display()
         );
     }
-    println!("fetching {NEWEST}: the kernel that the vehicle's binary is measured on");
+    println!("fetching {newest}: the kernel that the vehicle's binary is run on");
     let scratch = folder.join("fetching");
     let _ = fs::remove_dir_all(&scratch);
-    let fetched = fetch(&scratch).and_then(|kernel| {
+    let fetched = fetch(&scratch, newest).and_then(|kernel| {
+        let release = kernel.file_name().unwrap_or_default().to_string_lossy().replacen(PREFIX, "", 1);
+        let from = scratch.join("unpacked/lib/modules").join(release).join("kernel");
+        for module in modules {
+            let name = module.rsplit('/').next().unwrap_or(module);
+            fs::copy(from.join(module), folder.join(name))
+                .with_context(|| format!("{newest} has no module {module}"))?;
+        }
+        // Last, because it says that the rest is there.
         let kept = folder.join(kernel.file_name().unwrap_or_default());
         fs::rename(&kernel, &kept).with_context(|| format!("{} cannot be kept", kernel.display()))?;
         Ok(kept)
@@ -39,14 +58,14 @@ pub(super) fn arm64() -> Result<PathBuf> {
     fetched
 }
 
-fn fetch(scratch: &Path) -> Result<PathBuf> {
+fn fetch(scratch: &Path, newest: &str) -> Result<PathBuf> {
     for folder in ["lists/partial", "cache/archives/partial", "package"] {
         let folder = scratch.join(folder);
         fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     }
     shell::output(apt("apt-get", scratch).arg("update"))?;
-    let told = shell::output(apt("apt-cache", scratch).args(["depends", NEWEST]))?;
-    let package = dependency(&told).with_context(|| format!("{NEWEST} names no kernel:\n{told}"))?;
+    let told = shell::output(apt("apt-cache", scratch).args(["depends", newest]))?;
+    let package = dependency(&told).with_context(|| format!("{newest} names no kernel:\n{told}"))?;
     let package_folder = scratch.join("package");
     shell::output(apt("apt-get", scratch).args(["download", package]).current_dir(&package_folder))?;
     let deb = fs::read_dir(&package_folder)?.next().context("apt-get fetched nothing")??.path();
