@@ -213,6 +213,14 @@ async fn a_failing_model_stops_and_its_vehicles_are_told_to_go_back() {
     fleet.enroll("a").sync(&from("a", 2, CommandOutcome::Done)).await.unwrap();
     fleet.enroll("a").sync(&from("a", 3, CommandOutcome::Failed)).await.unwrap();
     assert_eq!(store.commands("a", NOW).await.unwrap()[0].outcome, "done");
+
+    // It went back: what was committed is so no more.
+    assert_eq!(store.installed("a").await.unwrap()[0].committed, Some(1));
+    let back = event(9, digest, UpdateStep::RolledBack, Some(UpdateReason::Asked));
+    fleet.enroll("a").sync(&request("a", vec![batch(4, vec![back])])).await.unwrap();
+    let line = store.installed("a").await.unwrap().remove(0);
+    assert_eq!((line.committed, line.reason.as_str()), (None, "asked for"));
+    assert_eq!(store.rollout(id, NOW).await.unwrap().progress[0].tally.passed_over, 1);
 }
 
 #[tokio::test]

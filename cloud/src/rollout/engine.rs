@@ -251,8 +251,11 @@ impl Engine {
     /// Takes the next decision that the evidence asks for, if there is one. The caller carries it out, counts again, and
     /// asks again. Asking twice does nothing twice.
     pub fn tick(&mut self, evidence: &Evidence, now: WallTime) -> Option<Decision> {
-        if self.phase != Phase::Running {
-            return None;
+        match self.phase {
+            Phase::Running => {}
+            // Vehicles that were under way go on: what they tell may turn a pause into a stop.
+            Phase::Paused => return self.escalate(evidence),
+            Phase::Draft | Phase::Approved | Phase::Stopped | Phase::Completed => return None,
         }
         self.met_since = match self.wave {
             Some(wave) if self.is_met(wave, evidence) => self.met_since.or(Some(now)),
@@ -274,6 +277,12 @@ impl Engine {
             }
         };
         Some(Decision { act, wave, who: ENGINE.to_owned(), why })
+    }
+
+    fn escalate(&mut self, evidence: &Evidence) -> Option<Decision> {
+        let Look::Halt(Phase::Stopped, why) = self.danger(self.wave?, evidence)? else { return None };
+        self.phase = Phase::Stopped;
+        Some(Decision { act: Act::Stopped, wave: self.wave, who: ENGINE.to_owned(), why })
     }
 
     /// What the rollout waits for; `None` while it does not run, or is about to decide.

@@ -157,7 +157,8 @@ impl Engine {
         1.0 - share(faults, executed)
     }
 
-    fn danger(&self, wave: usize, evidence: &Evidence) -> Option<Look> {
+    /// What halts the rollout, if anything does.
+    pub(super) fn danger(&self, wave: usize, evidence: &Evidence) -> Option<Look> {
         let gates = &self.plan.gates;
         let alpha = gates.error_rate / Metric::ALL.len() as f64;
         let proven = |metric: Metric, limit: f64| evidence.readings.of(metric).is_above(limit, alpha);

@@ -310,6 +310,21 @@ fn a_later_wave_s_failures_do_not_hide_behind_the_earlier_ones() {
 }
 
 #[test]
+fn a_pause_becomes_a_stop_when_those_under_way_tell_of_worse() {
+    let mut engine = Engine::new(Plan::read(WAVES).unwrap(), "ann");
+    (engine.phase, engine.wave) = (Phase::Running, Some(1));
+    let seen = |failed: u64| {
+        let wave = Tally { size: 100, committed: 18, failed, under_way: 82 - failed, ..Tally::default() };
+        Evidence { waves: vec![Tally::default(), wave, Tally::default()], readings: Readings::default() }
+    };
+    assert_eq!(engine.tick(&seen(1), WallTime(0)).unwrap().act, Act::Paused);
+    assert_eq!(engine.tick(&seen(1), WallTime(0)), None);
+    let decision = engine.tick(&seen(6), WallTime(0)).unwrap();
+    assert_eq!((decision.act, engine.phase), (Act::Stopped, Phase::Stopped));
+    assert_eq!(engine.tick(&seen(60), WallTime(0)), None);
+}
+
+#[test]
 fn looking_twice_decides_once() {
     let mut world = World::running(WAVES, 50, |_| Does::Commit);
     world.hour();

@@ -6,7 +6,7 @@ use sqlx::SqliteConnection;
 use telltale_wire::time::WallTime;
 
 /// The most rows that an answer tells.
-const MAX_AUDIT: usize = 500;
+pub(super) const MAX_AUDIT: i64 = 500;
 
 /// One decision.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -53,12 +53,17 @@ pub(super) async fn note(
 
 type Row = (i64, String, String, String, Option<i64>, String);
 
-pub(super) async fn of(tx: &mut SqliteConnection, subject: &str) -> Result<Vec<AuditLine>, StoreError> {
+/// The newest decisions on a subject.
+pub(super) async fn of(
+    tx: &mut SqliteConnection,
+    subject: &str,
+    most: i64,
+) -> Result<Vec<AuditLine>, StoreError> {
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT at, who, subject, act, wave, why FROM audit WHERE subject = ? ORDER BY id DESC LIMIT ?",
     )
     .bind(subject)
-    .bind(MAX_AUDIT as i64)
+    .bind(most)
     .fetch_all(tx)
     .await?;
     Ok(rows.into_iter().map(line).collect())
@@ -76,7 +81,7 @@ impl Store {
     pub async fn audit(&self) -> Result<Vec<AuditLine>, StoreError> {
         let rows: Vec<Row> =
             sqlx::query_as("SELECT at, who, subject, act, wave, why FROM audit ORDER BY id DESC LIMIT ?")
-                .bind(MAX_AUDIT as i64)
+                .bind(MAX_AUDIT)
                 .fetch_all(&self.readers)
                 .await?;
         Ok(rows.into_iter().map(line).collect())

@@ -294,7 +294,7 @@ impl Store {
     pub async fn model(&self, path: &str) -> Result<ModelLine, OtaError> {
         let mut tx = self.readers.begin().await?;
         let row = find(&mut tx, path).await?;
-        let audit = audit::of(&mut tx, &format!("model {path}")).await?;
+        let audit = audit::of(&mut tx, &format!("model {path}"), audit::MAX_AUDIT).await?;
         row.line(audit)
     }
 

@@ -92,8 +92,13 @@ impl Store {
         let mut all = Vec::with_capacity(rows.len());
         for row in rows {
             let engine = row.engine()?;
-            let evidence = members::evidence(&mut tx, &row, &engine.plan, now).await?;
-            let last = audit::of(&mut tx, &row.subject()).await?.into_iter().next();
+            // Only what runs waits for something.
+            let evidence = if engine.phase == Phase::Running {
+                members::evidence(&mut tx, &row, &engine.plan, now).await?
+            } else {
+                Evidence::default()
+            };
+            let last = audit::of(&mut tx, &row.subject(), 1).await?.into_iter().next();
             all.push(line(&row, &engine, &evidence, last.as_ref(), now));
         }
         Ok(all)
@@ -108,7 +113,7 @@ impl Store {
         let row = find(&mut tx, id).await?;
         let engine = row.engine()?;
         let evidence = members::evidence(&mut tx, &row, &engine.plan, now).await?;
-        let decisions = audit::of(&mut tx, &row.subject()).await?;
+        let decisions = audit::of(&mut tx, &row.subject(), audit::MAX_AUDIT).await?;
         let waves = (1..).zip(&evidence.waves);
         Ok(RolloutReport {
             line: line(&row, &engine, &evidence, decisions.first(), now),

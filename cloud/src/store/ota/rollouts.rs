@@ -167,7 +167,7 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub async fn advance_rollouts(&self, now: WallTime) -> Result<Vec<(i64, Decision)>, OtaError> {
-        let sql = rollout_sql!("WHERE r.phase IN (2, 5) ORDER BY r.id");
+        let sql = rollout_sql!("WHERE r.phase IN (2, 3, 5) ORDER BY r.id");
         let running: Vec<Row> = sqlx::query_as(sql).fetch_all(&self.readers).await?;
         let mut decided = Vec::new();
         for row in running {

@@ -78,10 +78,11 @@ impl Intake<'_> {
         };
         sqlx::query(
             "INSERT INTO installed (vehicle, family, release, version, bundle, step, reason, committed, received, boot, \
-                 seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+                 seq) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
              ON CONFLICT DO UPDATE SET release = excluded.release, version = excluded.version, \
                  bundle = excluded.bundle, step = excluded.step, reason = excluded.reason, \
-                 committed = coalesce(excluded.committed, committed), received = excluded.received, \
+                 committed = CASE WHEN excluded.step = ?12 AND excluded.release = installed.committed THEN NULL \
+                     ELSE coalesce(excluded.committed, installed.committed) END, received = excluded.received, \
                  boot = excluded.boot, seq = excluded.seq \
              WHERE CASE WHEN excluded.boot = installed.boot THEN excluded.seq > installed.seq \
                  ELSE (excluded.received, excluded.boot) > (installed.received, installed.boot) END",
@@ -97,6 +98,7 @@ impl Intake<'_> {
         .bind(self.now.0)
         .bind(place.boot)
         .bind(place.seq)
+        .bind(UpdateStep::RolledBack.as_str())
         .execute(&mut *self.tx)
         .await?;
         let Some(stage) = stage::after(event.step, event.reason) else { return Ok(()) };
