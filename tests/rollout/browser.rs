@@ -18,7 +18,7 @@ pub(crate) fn look(address: &str) {
             "/rollout/8",
             &["vehicles committed", "<svg class=\"bar\"", "<polyline", "the rollout engine", "car-199"],
         ),
-        ("/rollout/2", &["golden outputs differ", "4 of 4 vehicles of the wave failed", "stopped"]),
+        ("/rollout/2", &["golden outputs differ", "stopped", "not begun"]),
         ("/models", &["approved", "ann", "ben"]),
         ("/model/cell-fault/cell-fault-1.index", &["recipe", "a test", "Latency budget"]),
         ("/vehicle/car-000", &["Updates over the air", "cell-fault-8.index", "committed"]),

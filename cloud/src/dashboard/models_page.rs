@@ -29,7 +29,7 @@ pub(super) fn list(models: &[ModelLine], now: WallTime, live: bool) -> Markup {
             }
         }
     };
-    Frame { title: "Models", trail: "models", json: "/api/models", now, live }.render(&main)
+    Frame { title: "Models", trail: "", json: "/api/models", now, live }.render(&main)
 }
 
 fn row(model: &ModelLine) -> Markup {

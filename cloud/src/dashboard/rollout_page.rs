@@ -44,7 +44,7 @@ pub(super) fn list(rollouts: &[RolloutLine], now: WallTime, live: bool) -> Marku
             }
         }
     };
-    Frame { title: "Rollouts", trail: "rollouts", json: "/api/rollouts", now, live }.render(&main)
+    Frame { title: "Rollouts", trail: "", json: "/api/rollouts", now, live }.render(&main)
 }
 
 fn badge(phase: Phase) -> Markup {
@@ -70,9 +70,9 @@ pub(super) fn one(report: &RolloutReport, now: WallTime, live: bool) -> Markup {
         section class="card" {
             h2 { "Is the new model worse than allowed?" }
             p class="quiet" {
-                "One observation a vehicle. The shaded range holds the true share at all times together with a probability of "
+                "One observation a vehicle. The true share lies between the outer lines, at all times together with a probability of "
                 (format!("{:.1} %", 100.0 * (1.0 - report.tests.first().map_or(0.0, |test| test.error_rate))))
-                ", however often one looks; a rollout halts when the whole range lies above the limit."
+                ", however often one looks; a rollout halts when it is proven to lie above the limit."
             }
             @for test in &report.tests { (curve::render(test)) }
         }
@@ -127,7 +127,7 @@ fn wave_row(progress: &WaveLine, wave: &Wave, newest: Option<usize>) -> Markup {
             (cell(tally.size, false)) (cell(tally.waiting, false)) (cell(tally.under_way, false)) (cell(tally.committed, false))
             (cell(tally.failed, true)) (cell(tally.lost, true)) (cell(tally.passed_over, false)) (cell(tally.absent, false))
             td class="quiet" {
-                (wave.min_executed) " ended, " (format!("{:.0} %", wave.success * 100.0)) " well"
+                (count(u64::from(wave.min_executed))) " ended, " (format!("{:.0} %", wave.success * 100.0)) " well"
                 @if wave.hold_minutes > 0 { ", for " (wave.hold_minutes) " min" }
                 @if wave.approval { ", approved" }
             }

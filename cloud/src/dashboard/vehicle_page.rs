@@ -25,8 +25,8 @@ pub(super) fn render(
         @for view in &report.models { (model(view, &report.events)) }
         @if report.models.is_empty() { (no_model(report)) }
         (events(report))
-        (agent_events(&report.agent_events))
         (update_section::render(updates))
+        (agent_events(&report.agent_events))
         (buses_section::render(report, &signals.buses))
         (signals_section::render(&report.line.vehicle, signals))
         (snapshot_page::list(&report.line.vehicle, &report.snapshots))
