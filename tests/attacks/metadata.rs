@@ -142,6 +142,35 @@ fn rollback_of_metadata() {
 }
 
 #[test]
+fn rollback_tried_again() {
+    // The refused attempt leaves a newer timestamp behind, and must leave no way around the snapshot that was kept.
+    let scene = Scene::new("rollback-tried-again");
+    let mut world = World::honest();
+    let mut vehicle = world.vehicle(&scene.store);
+    world.director.next();
+    world.image.next();
+    scene.check(&world, &mut vehicle, NOW).unwrap();
+    let honest = world.clone();
+    world.image.timestamp.version += 1;
+    world.image.snapshot.version += 1;
+    world.image.family().version -= 1;
+    let role = "cell-fault.json (via snapshot)";
+    for _ in 0..3 {
+        let reason = distrust(Side::Image, scene.check(&world, &mut vehicle, NOW));
+        assert_eq!(reason, Distrust::Rollback { role: role.into(), trusted: 2, offered: 1 });
+        world.image.timestamp.version += 1;
+    }
+    // So is one that leaves the role out.
+    world.image.families.clear();
+    assert!(matches!(distrust(Side::Image, scene.check(&world, &mut vehicle, NOW)), Distrust::Mixed { .. }));
+    let mut next = honest;
+    next.image.next();
+    next.image.timestamp.version += 9;
+    next.image.snapshot.version += 9;
+    assert_eq!(scene.check(&next, &mut vehicle, NOW).unwrap().offers.len(), 1);
+}
+
+#[test]
 fn mix_and_match() {
     // The newest snapshot with the family's metadata of the state before, each honestly signed.
     let answer = seen("mix-and-match", |world| {

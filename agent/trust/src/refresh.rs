@@ -7,7 +7,8 @@ use crate::store::Store;
 use crate::transport::{FetchError, Transport};
 use serde_json::Value;
 use sigstore_tuf::transport::FetchFuture;
-use sigstore_tuf::{Error, MetadataStore as _, Repository, TargetFile, Updater, UpdaterConfig};
+use sigstore_tuf::{Error, Metadata, MetadataStore as _, Repository, Snapshot, TargetFile};
+use sigstore_tuf::{TrustedMetadataSet, Updater, UpdaterConfig};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -79,8 +80,14 @@ impl Refreshed {
         let distrust = |error| guard.distrust(error);
         let now = jiff::Timestamp::from_microsecond(now.as_unix_micros()).map_err(|_| Distrust::NoTime)?;
         let updater = Updater::new(guard.clone(), root).map_err(distrust)?;
-        let mut updater = updater.with_config(config(limits)).with_store(store);
-        guard.0.on_time(updater.refresh(now)).await.map_err(distrust)?;
+        let mut updater = updater.with_config(config(limits)).with_store(store.clone());
+        let before = store.load("snapshot.json").ok().flatten();
+        store.hold();
+        let outcome = guard.0.on_time(updater.refresh(now)).await;
+        let forward = goes_forward(before.as_deref(), updater.trusted());
+        store.release(forward.is_ok());
+        outcome.map_err(distrust)?;
+        forward?;
         let refreshed = Self { updater, guard, now };
         refreshed.stored()?;
         Ok(refreshed)
@@ -143,8 +150,35 @@ impl Refreshed {
 /// [`Distrust`].
 pub fn check_root(root: &[u8]) -> Result<(), Distrust> {
     provider::install();
-    let checked = sigstore_tuf::TrustedMetadataSet::from_root(root);
+    let checked = TrustedMetadataSet::from_root(root);
     checked.map(|_| ()).map_err(|error| Distrust::of(error, None, 0))
+}
+
+/// Whether the snapshot that is believed now takes no role back behind the one that was kept before.
+///
+/// The TUF client looks itself, but only while the kept snapshot is the one that the kept timestamp names. After a
+/// refusal it is not: the newer timestamp was kept, the snapshot refused. Without this, whoever is refused tries again.
+/// A root that replaced the snapshot's keys ends what the old ones signed for (specification 1.0, 5.3.11).
+fn goes_forward(before: Option<&[u8]>, trusted: &TrustedMetadataSet) -> Result<(), Distrust> {
+    let Some(before) = before.and_then(|bytes| Metadata::<Snapshot>::from_slice(bytes).ok()) else {
+        return Ok(());
+    };
+    let (root, Some(now)) = (trusted.root(), trusted.snapshot()) else { return Ok(()) };
+    let signed = |who| before.verify_threshold(&root.keys, who, "snapshot").is_ok();
+    if !root.role("snapshot").is_some_and(signed) {
+        return Ok(());
+    }
+    for (name, pin) in &before.signed().meta {
+        match now.meta.get(name).map(|pin| pin.version) {
+            None => return Err(Distrust::Mixed { why: format!("the snapshot leaves {name} out") }),
+            Some(offered) if offered < pin.version => {
+                let role = format!("{name} (via snapshot)");
+                return Err(Distrust::Rollback { role, trusted: pin.version, offered });
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
 }
 
 fn config(limits: &Limits) -> UpdaterConfig {

@@ -20,11 +20,30 @@ pub(crate) struct Store {
     path: PathBuf,
     /// The first write that failed: the TUF client only logs it, but without it the vehicle could be led back.
     failed: Arc<Mutex<Option<String>>>,
+    /// Snapshots and targets that wait for a last look, while one is due.
+    waiting: Arc<Mutex<Option<Files>>>,
 }
+
+/// Files by name, in the order in which they were verified.
+type Files = Vec<(String, Vec<u8>)>;
 
 impl Store {
     pub(crate) fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), failed: Arc::default() }
+        Self { path: path.into(), failed: Arc::default(), waiting: Arc::default() }
+    }
+
+    /// From now on, snapshots and targets wait.
+    pub(crate) fn hold(&self) {
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(Vec::new());
+    }
+
+    /// Writes what waits, or forgets it.
+    pub(crate) fn release(&self, write: bool) {
+        let waited = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
+        for (name, bytes) in waited.into_iter().flatten().filter(|_| write) {
+            // A failure is remembered, and asked for by `take_failure`.
+            let _ = self.store(&name, &bytes);
+        }
     }
 
     /// The first write that failed since this was asked last.
@@ -50,6 +69,12 @@ impl MetadataStore for Store {
     fn store(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
         // The newest of each role is kept under its plain name; of roots also each version, in a folder of their own.
         if name.starts_with(|first: char| first.is_ascii_digit()) {
+            return Ok(());
+        }
+        if matches!(name, "snapshot.json" | "targets.json")
+            && let Some(waiting) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).as_mut()
+        {
+            waiting.push((name.to_owned(), bytes.to_vec()));
             return Ok(());
         }
         let path = self.place(name)?;

