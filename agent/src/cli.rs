@@ -61,6 +61,10 @@ enum Command {
     #[cfg(feature = "workbench")]
     #[command(subcommand)]
     Spool(command::spool::Command),
+    /// Build, look into, compare and verify bundles: models on their way to vehicles
+    #[cfg(feature = "workbench")]
+    #[command(subcommand)]
+    Bundle(command::bundle::Command),
     /// Put a CSV recording onto CAN: the inverse of decoding
     #[cfg(feature = "workbench")]
     Encode(command::encode::Args),
@@ -115,6 +119,8 @@ fn dispatch(command: Command, level_asked: bool) -> anyhow::Result<()> {
         Command::Replay(args) => command::replay::main(&args),
         Command::Dbc(command) => command::dbc::main(&command),
         Command::Catalog(command) => command::catalog::main(&command),
+        #[cfg(feature = "workbench")]
+        Command::Bundle(command) => command::bundle::main(command),
         #[cfg(feature = "workbench")]
         Command::Top(args) => command::top::main(&args),
         #[cfg(feature = "workbench")]

@@ -1,5 +1,7 @@
 //! One file a command. Each takes its arguments, composes the rooms it needs, and writes to standard output.
 
+#[cfg(feature = "workbench")]
+pub(crate) mod bundle;
 mod bus_report;
 pub(crate) mod catalog;
 pub(crate) mod check;
