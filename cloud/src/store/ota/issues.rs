@@ -59,3 +59,33 @@ impl Store {
         Ok(done.rows_affected() == 1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use telltale_wire::ids::VehicleId;
+
+    #[tokio::test]
+    async fn a_version_never_has_two_contents() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("fleet.db"), Duration::from_secs(5)).await.unwrap();
+        store.set_revoked(&VehicleId::new("a").unwrap(), false).await.unwrap();
+        let issue = |version: i64, content: u8| Issue {
+            wanted: vec![content; 32],
+            targets_v: version,
+            snapshot_v: version,
+            timestamp_v: version,
+            targets: vec![content],
+            snapshot: vec![content],
+            timestamp: vec![content],
+            desired: None,
+        };
+        assert!(store.keep_issue(1, &issue(1, 7)).await.unwrap());
+        for late in [1, 3] {
+            assert!(!store.keep_issue(1, &issue(late, 8)).await.unwrap(), "version {late}");
+        }
+        assert_eq!(store.issue(1).await.unwrap(), Some(issue(1, 7)));
+        assert!(store.keep_issue(1, &issue(2, 8)).await.unwrap());
+    }
+}
