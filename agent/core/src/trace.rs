@@ -28,6 +28,12 @@ pub const MAX_CHANNEL: usize = 15;
 /// `CAN_ERR_BUSERROR` of `linux/can/error.h`: what a log means that says "error frame" without a class.
 const CAN_ERR_BUSERROR: u32 = 0x80;
 
+/// Where the first line of these bytes ends: the place of its line feed.
+#[must_use]
+pub fn line_end(bytes: &[u8]) -> Option<usize> {
+    field::find(bytes, b'\n')
+}
+
 /// A log format.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Format {

@@ -1,7 +1,7 @@
 //! Lines of a byte stream, in a buffer of fixed size: no line can make it grow.
 
 use std::io::{self, ErrorKind, Read};
-use telltale_core::trace::MAX_LINE;
+use telltale_core::trace::{MAX_LINE, line_end};
 
 /// The buffer. A refill moves at most one line's beginning, so a large one costs little per byte.
 const BUFFER: usize = 256 * 1024;
@@ -58,7 +58,7 @@ impl<R: Read> Lines<R> {
 
     pub(super) fn next(&mut self) -> io::Result<Line<'_>> {
         loop {
-            if let Some(length) = self.buffer[self.searched..self.end].iter().position(|&b| b == b'\n') {
+            if let Some(length) = line_end(&self.buffer[self.searched..self.end]) {
                 let (from, to) = (self.start, self.searched + length);
                 (self.start, self.searched) = (to + 1, to + 1);
                 return Ok(self.whole(from, to));

@@ -13,6 +13,22 @@ pub(super) fn trim(line: &[u8]) -> &[u8] {
     line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line).trim_ascii_end()
 }
 
+/// Where a byte first stands. Eight bytes at a time: in a log most of the time goes into looking for separators.
+pub(super) fn find(bytes: &[u8], wanted: u8) -> Option<usize> {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGHS: u64 = ONES << 7;
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (place, word) in words.iter().enumerate() {
+        // Zero where the byte stands; the lowest zero byte is the lowest one whose borrow reaches its high bit.
+        let differs = u64::from_le_bytes(*word) ^ (ONES * wanted as u64);
+        let found = differs.wrapping_sub(ONES) & !differs & HIGHS;
+        if found != 0 {
+            return Some(8 * place + found.trailing_zeros() as usize / 8);
+        }
+    }
+    rest.iter().position(|byte| *byte == wanted).map(|at| 8 * words.len() + at)
+}
+
 /// Tokens between blanks.
 #[derive(Clone, Copy)]
 pub(super) struct Tokens<'l> {
@@ -75,13 +91,18 @@ pub(super) fn hex_digit(digit: u8) -> Option<u8> {
 
 /// One byte of two hexadecimal digits.
 pub(super) fn hex_byte(high: u8, low: u8) -> Option<u8> {
-    Some(hex_digit(high)? << 4 | hex_digit(low)?)
+    let (high, low) = (HEX[usize::from(high)], HEX[usize::from(low)]);
+    // What is no digit has high bits.
+    ((high | low) < 16).then_some(high << 4 | low)
 }
 
 /// A whole number of one digit or more that fits 32 bits.
 pub(super) fn number(text: &[u8], base: Base) -> Option<u32> {
     if text.is_empty() {
         return None;
+    }
+    if base == Base::Hex && text.len() <= 8 {
+        return text.iter().try_fold(0, |n, &b| Some(n << 4 | u32::from(hex_digit(b)?)));
     }
     text.iter().try_fold(0_u32, |n, &b| {
         let digit = u32::from(hex_digit(b)?);
@@ -129,10 +150,12 @@ fn decimal(text: &[u8]) -> Option<i64> {
     if text.is_empty() {
         return None;
     }
-    text.iter().try_fold(0_i64, |n, &b| {
-        let digit = b.wrapping_sub(b'0');
-        if digit > 9 { None } else { n.checked_mul(10)?.checked_add(i64::from(digit)) }
-    })
+    let mut digits = text.iter().map(|b| Some(b.wrapping_sub(b'0')).filter(|digit| *digit <= 9));
+    if text.len() <= 18 {
+        // 10^18 fits.
+        return digits.try_fold(0, |n, digit| Some(n * 10 + i64::from(digit?)));
+    }
+    digits.try_fold(0_i64, |n, digit| n.checked_mul(10)?.checked_add(i64::from(digit?)))
 }
 
 /// A channel name.

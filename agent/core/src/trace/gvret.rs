@@ -45,6 +45,14 @@ fn is_extended(text: &[u8]) -> Result<bool, TraceError> {
 /// As many columns as the length says; the columns behind them may exist but must be empty.
 fn bytes(mut columns: Columns<'_>, said: u8) -> Result<Payload, TraceError> {
     let mut payload = Payload::new();
+    // As loggers write them: two digits and a comma. Whatever else there is goes column by column.
+    while payload.len() < said
+        && let Some([high, low, b',', rest @ ..]) = columns.rest
+        && let Some(byte) = field::hex_byte(*high, *low)
+    {
+        payload.push(Some(byte))?;
+        columns.rest = Some(rest);
+    }
     while payload.len() < said {
         match columns.next() {
             Some([high, low]) => payload.push(field::hex_byte(*high, *low))?,
@@ -77,7 +85,7 @@ impl<'l> Iterator for Columns<'l> {
 
     fn next(&mut self) -> Option<&'l [u8]> {
         let rest = self.rest?;
-        let column = match rest.iter().position(|&b| b == b',') {
+        let column = match field::find(rest, b',') {
             Some(comma) => {
                 self.rest = Some(&rest[comma + 1..]);
                 &rest[..comma]
@@ -87,6 +95,9 @@ impl<'l> Iterator for Columns<'l> {
                 rest
             }
         };
-        Some(column.trim_ascii())
+        match column {
+            [first, .., last] if *first > b' ' && *last > b' ' => Some(column),
+            _ => Some(column.trim_ascii()),
+        }
     }
 }

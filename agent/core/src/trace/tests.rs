@@ -19,6 +19,17 @@ fn ok(at: i64, channel: &str, frame: &str) -> Result<Option<(i64, String, String
 }
 
 #[test]
+fn a_byte_is_found_where_it_first_stands() {
+    let mut noise = Random(7);
+    for _ in 0..20_000 {
+        // Few values, and those that differ in one bit: what eight bytes at a time could mix up.
+        let text: Vec<u8> = (0..noise.below(40)).map(|_| b",-\x2b\xac\x00\x01\n"[noise.below(7)]).collect();
+        assert_eq!(field::find(&text, b','), text.iter().position(|byte| *byte == b','), "{text:?}");
+        assert_eq!(line_end(&text), text.iter().position(|byte| *byte == b'\n'), "{text:?}");
+    }
+}
+
+#[test]
 fn candump_logs_are_read() {
     const T: i64 = 1_436_509_052_249_713;
     for (frame, shown) in [
