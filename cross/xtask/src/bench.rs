@@ -18,11 +18,20 @@ use std::process::Stdio;
 /// (FleetWise's edge agent needs 5,428, its decoder alone 2,530).
 pub(crate) const DECODE_BUDGET: u64 = 600;
 
-/// What the decode benchmark can stream, and whether the budget holds for it. A multiplexed frame is two groups of signals and
-/// a search between them; `loop` is `plain` with everything that the agent counts of a frame besides; the decoder alone
-/// is told to see where the cost lies.
-const SCENARIOS: [(&str, bool); 5] =
-    [("plain", true), ("extended", true), ("multiplexed", false), ("loop", false), ("decoder", false)];
+/// What the whole loop may take beyond the decode budget, in instructions per frame: the statistics of ten signals, the
+/// bus's account and the snapshots' ring took 283 when this was set.
+const LOOP_BEYOND: u64 = 300;
+
+/// What the decode benchmark can stream, and what is held of it beyond the budget. A multiplexed frame is two groups of
+/// signals and a search between them; `loop` is `plain` with everything that the agent counts of a frame besides; the
+/// decoder alone is told to see where the cost lies.
+const SCENARIOS: [(&str, Option<u64>); 5] = [
+    ("plain", Some(0)),
+    ("extended", Some(0)),
+    ("multiplexed", None),
+    ("loop", Some(LOOP_BEYOND)),
+    ("decoder", None),
+];
 
 /// Frames of the short and the long run: one step of the windows' grid, and ten more.
 const FRAMES: (u64, u64) = (30_000, 330_000);
@@ -35,9 +44,9 @@ pub(crate) fn decode(max: Option<u64>, json: bool) -> Result<()> {
     let program = shell::target_dir().join("release/examples/decode_callgrind");
     let (short, long) = FRAMES;
     let mut costs = Vec::new();
-    for (scenario, is_held) in SCENARIOS {
+    for (scenario, beyond) in SCENARIOS {
         let count = |frames| Ok::<_, anyhow::Error>((frames, instructions(&program, scenario, frames)?));
-        let max = max.filter(|_| is_held);
+        let max = max.zip(beyond).map(|(max, beyond)| max + beyond);
         costs.push((scenario, max, per_repetition(count(short)?, count(long)?)?));
     }
     report(&costs, json);

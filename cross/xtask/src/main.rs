@@ -127,7 +127,7 @@ enum Task {
 enum Bench {
     /// Instructions that decoding and dispatching one CAN frame takes, counted by callgrind
     Decode {
-        /// Fail above so many instructions per frame
+        /// Fail above so many instructions per frame into the windows, and 300 more through the whole loop
         #[arg(long)]
         max: Option<u64>,
         /// Print one line of JSON
