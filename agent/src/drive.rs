@@ -43,6 +43,7 @@ pub fn drive(
         Losing::new(LossStage::Receive, "the kernel's receive buffer was full"),
         Losing::new(LossStage::Bridge, "lost in the bridge or on the line from it"),
     ];
+    let mut judged = Judged(pipeline.totals().windows);
     let ended = loop {
         if stop.load(Ordering::Relaxed) {
             break Ok(());
@@ -55,9 +56,18 @@ pub fn drive(
         match source.next(&mut frames, wait) {
             Ok(SourceEvent::Frames(_)) => {
                 pipeline.set_anchor(source.anchor());
-                frames.iter().for_each(|frame| pipeline.handle_frame(frame));
+                for frame in &frames {
+                    pipeline.handle_frame(frame);
+                    if judged.again(pipeline) {
+                        pipeline.note_latency(source.now().since(frame.at));
+                    }
+                }
             }
-            Ok(SourceEvent::Idle) => pipeline.handle_timeout(source.now()),
+            // A window that a timer closes has no frame to count from.
+            Ok(SourceEvent::Idle) => {
+                pipeline.handle_timeout(source.now());
+                judged = Judged(pipeline.totals().windows);
+            }
             Ok(SourceEvent::End) => break Ok(()),
             Err(error) => break Err(error),
         }
@@ -84,6 +94,17 @@ pub fn drive(
         sink(pipeline, record);
     }
     ended
+}
+
+/// How many windows were judged when it was last asked.
+struct Judged(u64);
+
+impl Judged {
+    /// Whether one was judged since then. A pipeline that takes another's place goes on from its counts.
+    fn again(&mut self, pipeline: &Pipeline) -> bool {
+        let windows = pipeline.totals().windows;
+        std::mem::replace(&mut self.0, windows) != windows
+    }
 }
 
 /// What was lost so far, by stage.

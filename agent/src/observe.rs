@@ -4,8 +4,8 @@
 use crate::mailbox::{Post, Unanswered};
 use crate::memory;
 use crate::status::{
-    AgentFacts, BusFacts, CaptureFacts, LaneFacts, MemoryFacts, ModelFacts, SignalFacts, SpoolFacts,
-    StatusReport, SubjectFacts, UplinkFacts,
+    AgentFacts, BusFacts, CaptureFacts, LaneFacts, LatencyFacts, MemoryFacts, ModelFacts, SignalFacts,
+    SpoolFacts, StatusReport, SubjectFacts, UplinkFacts,
 };
 use crate::store::{Clock, StoreHandle};
 use crate::uplink::UplinkView;
@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use telltale_core::pipeline::{
-    BusOutline, BusView, Latest, ModelOutline, ModelView, Outline, SignalOutline, View,
+    BusOutline, BusView, Latency, Latest, ModelOutline, ModelView, Outline, SignalOutline, View,
 };
 use telltale_core::signal::NoData;
 use telltale_core::spool::SpoolStats;
@@ -218,6 +218,7 @@ fn describe(view: &View, base: Option<&Base>, report: &mut StatusReport) {
         indeterminate: counts.indeterminate,
         frames_per_s: rate(counts.frames, base.map(|base| base.frames)),
         samples_per_s: rate(counts.samples, base.map(|base| base.samples)),
+        score_latency: (view.latency.count > 0).then(|| latency(&view.latency)),
     };
     let buses = view.outline.buses.iter().zip(&view.buses).enumerate();
     report.buses = buses
@@ -241,6 +242,11 @@ fn describe(view: &View, base: Option<&Base>, report: &mut StatusReport) {
         .collect();
     report.models =
         view.outline.models.iter().zip(&view.models).map(|(known, held)| model(known, held, now)).collect();
+}
+
+fn latency(measured: &Latency) -> LatencyFacts {
+    let Latency { count, p50_us, p99_us, max_us } = *measured;
+    LatencyFacts { count, p50_us: p50_us.into(), p99_us: p99_us.into(), max_us: max_us.into() }
 }
 
 /// How a bus stands, but for what is taken over time.

@@ -79,6 +79,24 @@ pub struct CaptureFacts {
     pub frames_per_s: Option<f64>,
     /// Signal values a second, likewise.
     pub samples_per_s: Option<f64>,
+    /// From the kernel's time of the frame that completed a window to its scores; absent before the first. Of a log it
+    /// says nothing.
+    #[cfg_attr(feature = "workbench", serde(default))]
+    pub score_latency: Option<LatencyFacts>,
+}
+
+/// A distribution of latencies.
+#[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(feature = "workbench", derive(Deserialize))]
+pub struct LatencyFacts {
+    /// How many were measured since the start.
+    pub count: u64,
+    /// The median in microseconds, told an eighth too high at the most.
+    pub p50_us: u64,
+    /// The 99th percentile, likewise.
+    pub p99_us: u64,
+    /// The longest.
+    pub max_us: u64,
 }
 
 /// A bus.

@@ -18,7 +18,9 @@ pub use duet::Comparison;
 pub use isolation::{FIRST_REST, ISOLATE_AFTER, Isolation, LONGEST_REST};
 pub use latest::Latest;
 pub use mind::{LoadError, LoadedModel};
-pub use view::{BusOutline, BusView, ModelOutline, ModelView, Outline, SignalOutline, SubjectView, View};
+pub use view::{
+    BusOutline, BusView, Latency, ModelOutline, ModelView, Outline, SignalOutline, SubjectView, View,
+};
 
 use crate::bus::{LinkNews, Monitor};
 use crate::catalog::Catalog;
@@ -29,6 +31,7 @@ use crate::frame::CanFrame;
 use crate::snapshot::{Packer, Recorder, SnapshotConfig, SnapshotRequest, Triggered};
 use crate::statistics::{Statistics, Tally, Tap};
 use duet::Duet;
+use latency::Runs;
 use latest::Fan;
 use mind::{Mind, Outcome};
 use std::collections::VecDeque;
@@ -75,6 +78,7 @@ pub struct Pipeline {
     statistics: Statistics,
     summary: SummaryBuilder,
     recorder: Recorder,
+    latencies: Runs,
     /// Before this nothing is due: what a frame costs is one comparison.
     wake: MonoTime,
     anchor: Option<ClockAnchor>,
@@ -156,6 +160,7 @@ impl Pipeline {
             summary: SummaryBuilder::new(config.summary_period),
             recorder: Recorder::new(Packer::new(catalog), config.snapshot)
                 .map_err(|pattern| LoadError::SnapshotSignal { pattern })?,
+            latencies: Runs::new(),
             wake: MonoTime(0),
             anchor: None,
             records: VecDeque::new(),
@@ -286,6 +291,11 @@ impl Pipeline {
         self.totals.lost += frames;
     }
 
+    /// Notes how long after the frame that completed a window its scores were there, as the clock outside says.
+    pub fn note_latency(&mut self, latency: Duration) {
+        self.latencies.note(None, Some(latency));
+    }
+
     /// The end of the input: closes the summary under way, and the accounts of the buses. A window that is not full
     /// stays without a verdict. A snapshot under way is told with what there is.
     pub fn finish(&mut self) {
@@ -313,6 +323,7 @@ impl Pipeline {
     /// subjects. A model that is new goes on with the window of one with the same features. Before it the old one's summary is closed ([`Pipeline::finish`]) and its records are taken.
     pub fn inherit(&mut self, before: &mut Pipeline) {
         self.totals = before.totals;
+        std::mem::swap(&mut self.latencies, &mut before.latencies);
         self.summary.count_from(&self.totals);
         self.anchor = before.anchor;
         self.recorder.inherit(&mut before.recorder, self.outline.catalog == before.outline.catalog);
@@ -358,6 +369,7 @@ impl Pipeline {
         view.outline = Arc::clone(&self.outline);
         view.at = self.stamp(now);
         view.totals = self.totals;
+        view.latency = Latency::of(&self.latencies.figures());
         view.buses.clear();
         let buses = self.monitor.buses().zip(self.statistics.busy_nanos());
         view.buses.extend(buses.map(|(bus, busy_nanos)| BusView { busy_nanos, ..bus }));

@@ -10,6 +10,7 @@ use telltale_wire::digest::Digest;
 use telltale_wire::record::{Counts, IndeterminateReason, ModelRef, VerdictCode};
 use telltale_wire::time::{MonoTime, Stamp};
 use telltale_wire::unit::Unit;
+use telltale_wire::update::RunFigures;
 
 /// What a pipeline consists of: the names to the numbers of a [`View`]. It never changes; a pipeline that is
 /// replaced brings its own.
@@ -97,12 +98,34 @@ pub struct View {
     pub at: Stamp,
     /// Everything counted since the start.
     pub totals: Counts,
+    /// From the frame that completed a window to its scores, as far as that was measured.
+    pub latency: Latency,
     /// The buses.
     pub buses: Vec<BusView>,
     /// The latest sample of each signal.
     pub signals: Vec<Latest>,
     /// The models.
     pub models: Vec<ModelView>,
+}
+
+/// A distribution of latencies in four figures; quantiles are told an eighth too high at the most.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Latency {
+    /// How many were measured.
+    pub count: u64,
+    /// Half of them took no longer, in microseconds.
+    pub p50_us: u32,
+    /// 99 of 100 took no longer.
+    pub p99_us: u32,
+    /// The longest.
+    pub max_us: u32,
+}
+
+impl Latency {
+    pub(super) fn of(figures: &RunFigures) -> Latency {
+        let RunFigures { inferences, p50_us, p99_us, max_us, .. } = *figures;
+        Latency { count: inferences, p50_us, p99_us, max_us }
+    }
 }
 
 /// How a bus stands. Counters run since the start.
@@ -157,6 +180,7 @@ impl View {
         View {
             at: Stamp { mono: MonoTime(0), wall: None },
             totals: Counts::default(),
+            latency: Latency::default(),
             buses: Vec::with_capacity(outline.buses.len()),
             signals: Vec::with_capacity(outline.signals.len()),
             models: outline.models.iter().map(model).collect(),
