@@ -74,6 +74,10 @@ enum Command {
     /// Simulate a vehicle: a battery pack on a drive cycle, as CAN frames
     #[cfg(feature = "workbench")]
     Simulate(command::simulate::Args),
+    /// Software in the loop: many simulated drives and what is to be said of them
+    #[cfg(feature = "workbench")]
+    #[command(subcommand)]
+    Sil(command::sil::Command),
     /// Print a completion script for a shell
     #[cfg(feature = "workbench")]
     Completions {
@@ -131,6 +135,8 @@ fn dispatch(command: Command, level_asked: bool) -> anyhow::Result<()> {
         Command::Features(args) => command::features::main(&args),
         #[cfg(feature = "workbench")]
         Command::Simulate(args) => command::simulate::main(&args),
+        #[cfg(feature = "workbench")]
+        Command::Sil(command) => command::sil::main(&command),
         #[cfg(feature = "workbench")]
         Command::Completions { shell } => {
             let mut cli = <Cli as clap::CommandFactory>::command();

@@ -14,6 +14,8 @@ pub(crate) mod replay;
 mod report;
 pub(crate) mod run;
 #[cfg(feature = "workbench")]
+pub(crate) mod sil;
+#[cfg(feature = "workbench")]
 pub(crate) mod simulate;
 pub(crate) mod snapshot;
 #[cfg(feature = "workbench")]
