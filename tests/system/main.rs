@@ -24,6 +24,7 @@ mod parity;
 mod protection;
 mod quota;
 mod rig;
+mod scenarios;
 mod snapshot;
 mod soak;
 mod statistics;

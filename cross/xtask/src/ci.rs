@@ -27,6 +27,7 @@ const STEPS: &[Step] = &[
     Step { name: "doc", run: doc },
     Step { name: "vehicle", run: || cross_build::run(cross_build::VEHICLE, true) },
     Step { name: "test", run: test },
+    Step { name: "scenarios", run: scenarios },
     Step { name: "demo", run: demo },
     Step { name: "budgets", run: || bench::decode(Some(bench::DECODE_BUDGET), false) },
 ];
@@ -77,6 +78,13 @@ fn doc() -> Result<()> {
 fn test() -> Result<()> {
     let vehicle = cross_build::binary(cross_build::VEHICLE, true);
     suite::run(true, &["--no-fail-fast".to_owned()], vehicle.exists().then_some(vehicle.as_path()))
+}
+
+/// Hundreds of simulated drives, with the binary that the tests ran: about a minute on two cores.
+fn scenarios() -> Result<()> {
+    shell::run(&mut shell::cargo(["build", "--package=telltale-agent", "--package=telltale-cloud"]))?;
+    let telltale = shell::target_dir().join("debug/telltale");
+    shell::run(shell::program(telltale).args(["sil", "run", "cross/sil/scenarios/ci"]))
 }
 
 /// The product as a visitor sees it first.

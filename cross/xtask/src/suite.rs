@@ -10,8 +10,8 @@ use std::process::Command;
 const ORACLE_REQUIREMENTS: &str = "tests/oracle/requirements.txt";
 
 /// Prepares, builds and runs the tests. `args` go to `cargo test`; naming a package there replaces `--workspace`.
-/// `vehicle` is a fresh build of the agent for aarch64: if it is there, its verdicts are compared, and the simulator's
-/// frames.
+/// `vehicle` is a fresh build of the agent for aarch64: if it is there, its verdicts are compared, the simulator's
+/// frames, and whole scenarios.
 pub(crate) fn run(install: bool, args: &[String], vehicle: Option<&Path>) -> Result<()> {
     if install {
         needs::for_tests()?;
@@ -23,6 +23,7 @@ pub(crate) fn run(install: bool, args: &[String], vehicle: Option<&Path>) -> Res
     let mut tests = prepared(args)?;
     if let Some(vehicle) = vehicle {
         tests.env("TELLTALE_AARCH64_BIN", vehicle).env("TELLTALE_AARCH64_SIL", cross_build::simulator()?);
+        tests.env("TELLTALE_AARCH64_WORKBENCH", cross_build::workbench()?);
     }
     shell::run(&mut tests)
 }
