@@ -42,12 +42,38 @@ pub(crate) fn build(target: &str, release: bool) -> Result<PathBuf> {
     Ok(binary(target, release))
 }
 
+/// The target of this machine's own kernel, whose name keeps its build apart.
+pub(crate) const HOST: &str = "x86_64-unknown-linux-gnu";
+
+/// Builds the agent as a vehicle carries it, but for x86_64 and without optimising the whole once more, which takes minutes:
+/// for a machine that runs native code.
+pub(crate) fn for_this_machine() -> Result<PathBuf> {
+    let mut build = shell::cargo(["build", "--release", "--package=telltale-agent", "--no-default-features"]);
+    build.args(["--bin=telltale", "--target", HOST]);
+    build.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
+    shell::run(&mut build)?;
+    Ok(binary(HOST, true))
+}
+
 /// Builds the simulator's example for the vehicle's machine, unoptimised, and gives its place: its digest is compared.
 pub(crate) fn simulator() -> Result<PathBuf> {
     needs::targets(&[VEHICLE])?;
     let example = ["build", "--package=telltale-sil", "--example=hour", "--target", VEHICLE];
     shell::run(&mut shell::cargo(example))?;
     Ok(shell::target_dir().join(VEHICLE).join("debug/examples/hour"))
+}
+
+/// Builds the engineer's agent for the vehicle's machine, unoptimised, and gives its place: its scenarios are compared.
+pub(crate) fn workbench() -> Result<PathBuf> {
+    needs::targets(&[VEHICLE])?;
+    shell::run(&mut shell::cargo([
+        "build",
+        "--package=telltale-agent",
+        "--bin=telltale",
+        "--target",
+        VEHICLE,
+    ]))?;
+    Ok(binary(VEHICLE, false))
 }
 
 /// Where the agent's binary for a target stands once it is built.

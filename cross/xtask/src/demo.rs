@@ -6,7 +6,7 @@
 
 mod children;
 mod fleet;
-mod http;
+pub(crate) mod http;
 mod vehicle;
 
 use crate::shell;

@@ -83,6 +83,21 @@ pub(crate) const PYTHON_VENV: Package = Package {
     without: "comparisons with cantools and with TUF's reference implementation",
 };
 
+/// A network for user-mode-linux.
+const SLIRP: Package = Package {
+    name: "slirp",
+    shown_by: "slirp-fullbolt",
+    reason: "gives user-mode-linux a network that reaches this host, without rights",
+    without: "the x86_64 machine of cargo xtask sil",
+};
+/// Makes and reads the machines' disks.
+const E2FSPROGS: Package = Package {
+    name: "e2fsprogs",
+    shown_by: "/sbin/mkfs.ext4",
+    reason: "makes the test machines' disks, and reads them after a cut of power",
+    without: "cargo xtask sil",
+};
+
 /// What the whole test suite needs.
 const FOR_TESTS: &[Package] = &[
     USER_MODE_LINUX,
@@ -118,10 +133,32 @@ impl Package {
     }
 }
 
-/// Installs the Debian packages and rustup targets that the test suite needs; prints what it could not.
+/// Installs the Debian packages and rustup targets that the test suite needs; says what it could not.
 pub(crate) fn for_tests() -> Result<()> {
     packages(FOR_TESTS);
     targets(TARGETS)
+}
+
+/// Installs what the machines of `cargo xtask sil` need.
+///
+/// # Errors
+/// If something is missing: without its machine this command has nothing to say.
+pub(crate) fn for_machines(uml: bool, aarch64: bool) -> Result<()> {
+    let mut wanted = vec![E2FSPROGS];
+    if uml {
+        wanted.extend([USER_MODE_LINUX, BUSYBOX, SLIRP]);
+    }
+    if aarch64 {
+        wanted.extend([QEMU_SYSTEM, AARCH64_GCC]);
+        targets(&[crate::cross_build::VEHICLE])?;
+    }
+    if uml {
+        targets(&[crate::cross_build::HOST])?;
+    }
+    packages(&wanted);
+    let missing: Vec<&str> = wanted.iter().filter(|package| !package.is_there()).map(Package::name).collect();
+    anyhow::ensure!(missing.is_empty(), "no machine without {}: see the lines above", missing.join(", "));
+    Ok(())
 }
 
 /// Installs these packages where that is possible. A package that cannot be had is no failure here: the tests
@@ -135,22 +172,22 @@ pub(crate) fn packages(wanted: &[Package]) {
     match apt_is_usable() {
         Ok(()) => {
             for package in missing {
-                println!("installing {}: {}", package.name, package.reason);
+                eprintln!("installing {}: {}", package.name, package.reason);
                 // One by one: not every architecture has all of them.
                 let install = ["install", "--yes", "--no-install-recommends", package.name];
                 if let Err(why) = shell::output(apt_get().args(install)) {
-                    println!("not installed: {why:#}");
+                    eprintln!("not installed: {why:#}");
                     refused.push(package);
                 }
             }
         }
         Err(why) => {
-            println!("what tests need is missing and cannot be installed: {why:#}");
+            eprintln!("what tests need is missing and cannot be installed: {why:#}");
             refused = missing;
         }
     }
     if !refused.is_empty() {
-        println!("{}", instruction(&refused));
+        eprintln!("{}", instruction(&refused));
     }
 }
 
@@ -185,14 +222,14 @@ pub(crate) fn targets(wanted: &[&str]) -> Result<()> {
     let installed = match shell::output(shell::program("rustup").args(["target", "list", "--installed"])) {
         Ok(installed) => installed,
         Err(why) => {
-            println!(
+            eprintln!(
                 "rustup does not answer ({why:#}): building with the targets of this toolchain as it is"
             );
             return Ok(());
         }
     };
     for target in wanted.iter().filter(|target| !installed.lines().any(|line| line == **target)) {
-        println!("adding the rustup target {target}");
+        eprintln!("adding the rustup target {target}");
         shell::run(shell::program("rustup").args(["target", "add", target]))?;
     }
     Ok(())
@@ -210,7 +247,7 @@ pub(crate) fn python(name: &str, requirements: &Path) -> Result<PathBuf> {
     if interpreter.exists() && fs::read_to_string(&stamp).is_ok_and(|held| held == wanted) {
         return Ok(interpreter);
     }
-    println!("making {name}: a Python environment with {}", requirements.display());
+    eprintln!("making {name}: a Python environment with {}", requirements.display());
     let fresh = ["-m", "venv", "--clear"];
     shell::output(shell::program("python3").args(fresh).arg(&venv))
         .context("no Python environment could be made")?;

@@ -6,7 +6,7 @@
 
 mod controllers;
 mod initrd;
-mod kernel;
+pub(crate) mod kernel;
 
 use crate::{cross_build, needs, shell};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -16,7 +16,7 @@ use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub(crate) use initrd::Initrd;
+pub(crate) use initrd::{Initrd, Written};
 
 /// The emulator, as Debian installs it.
 const EMULATOR: &str = "qemu-system-aarch64";

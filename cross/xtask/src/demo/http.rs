@@ -11,7 +11,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_ANSWER: u64 = 16 * 1024 * 1024;
 
 /// The body of a page. HTTP/1.0 asks for an answer in one piece that ends with the connection.
-pub(super) fn get(address: SocketAddr, path: &str) -> Result<String> {
+pub(crate) fn get(address: SocketAddr, path: &str) -> Result<String> {
     let what = || format!("http://{address}{path}");
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT).with_context(what)?;
     stream.set_read_timeout(Some(TIMEOUT)).with_context(what)?;

@@ -31,6 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "telltale-workbench",
         ],
     ),
+    ("telltale-can-load", &[]),
     ("telltale-package", &[]),
     ("telltale-vm-controller", &[]),
     ("telltale-vm-init", &[]),

@@ -42,6 +42,14 @@ impl Initrd {
         self.entry(name, FILE, &content)
     }
 
+    /// Adds a file of this text, and the folders above it.
+    pub(crate) fn text(&mut self, name: &str, text: &str) -> Result<()> {
+        if let Some((above, _)) = name.rsplit_once('/') {
+            self.folder(above)?;
+        }
+        self.entry(name, FILE, text.as_bytes())
+    }
+
     /// Adds the files, not the folders, that stand in a folder of the host.
     pub(crate) fn files(&mut self, name: &str, from: &Path) -> Result<()> {
         for entry in fs::read_dir(from).with_context(|| format!("{} cannot be read", from.display()))? {
@@ -54,7 +62,7 @@ impl Initrd {
     }
 
     /// Ends the archive and writes it.
-    pub(super) fn write(mut self, to: PathBuf) -> Result<Written> {
+    pub(crate) fn write(mut self, to: PathBuf) -> Result<Written> {
         self.entry(TRAILER, 0, &[])?;
         fs::write(&to, &self.bytes).with_context(|| format!("{} cannot be written", to.display()))?;
         Ok(Written(to))
@@ -84,10 +92,10 @@ impl Initrd {
 }
 
 /// The archive on the host's disk, removed when this is dropped.
-pub(super) struct Written(PathBuf);
+pub(crate) struct Written(PathBuf);
 
 impl Written {
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 }

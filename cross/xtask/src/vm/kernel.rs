@@ -16,6 +16,27 @@ const NEWEST: &str = "linux-image-cloud-arm64";
 
 /// The kernel for all machines, with the drivers of all devices as modules.
 const NEWEST_OF_ALL: &str = "linux-image-arm64";
+/// A shell and its tools in one static file.
+const BUSYBOX: &str = "busybox-static";
+/// What a machine with buses, a network and a disk loads, in this order.
+const CAN_MODULES: [&str; 16] = [
+    "drivers/virtio/virtio_mmio.ko",
+    "net/core/failover.ko",
+    "drivers/net/net_failover.ko",
+    "drivers/net/virtio_net.ko",
+    "drivers/block/virtio_blk.ko",
+    "lib/crc16.ko",
+    "crypto/crc32c_generic.ko",
+    "lib/libcrc32c.ko",
+    "fs/mbcache.ko",
+    "fs/jbd2/jbd2.ko",
+    "fs/ext4/ext4.ko",
+    "net/can/can.ko",
+    "net/can/can-raw.ko",
+    "drivers/net/can/dev/can-dev.ko",
+    "drivers/net/can/vcan.ko",
+    "drivers/net/can/vxcan.ko",
+];
 
 /// The kernel, fetched where it is not there yet.
 pub(super) fn arm64() -> Result<PathBuf> {
@@ -25,6 +46,32 @@ pub(super) fn arm64() -> Result<PathBuf> {
 /// A kernel with these modules beside it, each named by where it stands below `kernel/`.
 pub(super) fn arm64_with_modules(modules: &[&str]) -> Result<PathBuf> {
     fetched(&shell::target_dir().join("vm/modules"), NEWEST_OF_ALL, modules)
+}
+
+/// A kernel with CAN and what its first process needs.
+pub(crate) struct CanKernel {
+    pub(crate) kernel: PathBuf,
+    /// In the order in which they are loaded.
+    pub(crate) modules: Vec<PathBuf>,
+    pub(crate) busybox: PathBuf,
+}
+
+/// The kernel with modules for buses, a network and a disk, and a static busybox, fetched where they are not there yet.
+pub(crate) fn arm64_with_can() -> Result<CanKernel> {
+    let folder = shell::target_dir().join("vm/can");
+    let kernel = fetched(&folder, NEWEST_OF_ALL, &CAN_MODULES)?;
+    let busybox = folder.join("busybox");
+    if !busybox.is_file() {
+        eprintln!("fetching {BUSYBOX} for arm64: a shell for the machine's first process");
+        let scratch = folder.join("fetching");
+        let _ = fs::remove_dir_all(&scratch);
+        let unpacked = update(&scratch).and_then(|()| unpack(&scratch, BUSYBOX));
+        let kept = unpacked.and_then(|unpacked| Ok(fs::rename(unpacked.join("bin/busybox"), &busybox)?));
+        let _ = fs::remove_dir_all(&scratch);
+        kept.with_context(|| format!("{BUSYBOX} cannot be had"))?;
+    }
+    let place = |module: &&str| folder.join(module.rsplit('/').next().unwrap_or(module));
+    Ok(CanKernel { kernel, modules: CAN_MODULES.iter().map(place).collect(), busybox })
 }
 
 fn fetched(folder: &Path, newest: &str, modules: &[&str]) -> Result<PathBuf> {
@@ -38,7 +85,7 @@ fn fetched(folder: &Path, newest: &str, modules: &[&str]) -> Result<PathBuf> {
             folder.join(format!("{PREFIX}RELEASE")).display()
         );
     }
-    println!("fetching {newest}: the kernel that the vehicle's binary is run on");
+    eprintln!("fetching {newest}: the kernel that the vehicle's binary is run on");
     let scratch = folder.join("fetching");
     let _ = fs::remove_dir_all(&scratch);
     let fetched = fetch(&scratch, newest).and_then(|kernel| {
@@ -59,19 +106,31 @@ fn fetched(folder: &Path, newest: &str, modules: &[&str]) -> Result<PathBuf> {
 }
 
 fn fetch(scratch: &Path, newest: &str) -> Result<PathBuf> {
+    update(scratch)?;
+    let told = shell::output(apt("apt-cache", scratch).args(["depends", newest]))?;
+    let package = dependency(&told).with_context(|| format!("{newest} names no kernel:\n{told}"))?;
+    let unpacked = unpack(scratch, package)?;
+    kernel_in(&unpacked.join("boot")).with_context(|| format!("{package} holds no kernel"))
+}
+
+/// Reads the lists of packages into a folder of our own.
+fn update(scratch: &Path) -> Result<()> {
     for folder in ["lists/partial", "cache/archives/partial", "package"] {
         let folder = scratch.join(folder);
         fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     }
     shell::output(apt("apt-get", scratch).arg("update"))?;
-    let told = shell::output(apt("apt-cache", scratch).args(["depends", newest]))?;
-    let package = dependency(&told).with_context(|| format!("{newest} names no kernel:\n{told}"))?;
+    Ok(())
+}
+
+/// Fetches a package and gives the folder that it is unpacked in.
+fn unpack(scratch: &Path, package: &str) -> Result<PathBuf> {
     let package_folder = scratch.join("package");
     shell::output(apt("apt-get", scratch).args(["download", package]).current_dir(&package_folder))?;
     let deb = fs::read_dir(&package_folder)?.next().context("apt-get fetched nothing")??.path();
     let unpacked = scratch.join("unpacked");
     shell::output(shell::program("dpkg-deb").arg("--extract").arg(&deb).arg(&unpacked))?;
-    kernel_in(&unpacked.join("boot")).with_context(|| format!("{package} holds no kernel"))
+    Ok(unpacked)
 }
 
 /// apt for the other architecture, with the machine's sources and keys, but lists and a cache of its own.
