@@ -13,7 +13,8 @@ use telltale_workbench::feature_table::{FeatureTable, Provenance};
 const HELP: &str = "\
 One row a window and subject: `window`, `end_us` (the log's clock; microseconds since 1970 where the log has wall
 time), `subject` (its number, from 1), then a column a feature as the model takes it: offset, scaled, clipped. A
-subject without enough values has nulls. The digests of specification and catalog stand in the file's metadata.
+subject without enough values has nulls. A specification of charges gives a row a charge and subject, and a last column
+`resistance_ohm`. The digests of specification and catalog stand in the file's metadata.
 
 Example:
   telltale features --catalog catalog-car2.toml --spec features.toml car2.log -o car2.parquet";
@@ -42,14 +43,18 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
     let catalog = load::catalog(&args.catalog)?;
     let spec = FeatureSpec::parse(&load::read_text(&args.spec)?, &args.spec.display().to_string())?;
     let mut extractor = Extractor::new(&spec, &catalog)?;
-    let names: Vec<String> = spec.features.iter().map(|f| f.name.clone()).collect();
+    let mut names: Vec<String> = spec.features.iter().map(|f| f.name.clone()).collect();
+    if spec.charge.is_some() {
+        names.push("resistance_ohm".into());
+    }
     let made_by = Provenance { spec: spec.digest, catalog: catalog.digest() };
     let mut table = FeatureTable::create(&args.output, &names, &made_by)?;
     let decoder: Decoder = catalog.decoder();
     let bus_of = |channel: &str| catalog.bus_of_channel(channel);
     let mut source = LogSource::open(&args.logs, None, Pace::AsFastAsPossible, bus_of)?;
 
-    let mut rows = Rows { table: &mut table, window: 0, failed: Ok(()) };
+    let columns = names.len();
+    let mut rows = Rows { table: &mut table, columns, window: 0, failed: Ok(()) };
     let mut frames: Vec<CanFrame> = Vec::with_capacity(BATCH);
     loop {
         match source.next(&mut frames, Duration::ZERO)? {
@@ -85,15 +90,17 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
 /// The table's rows; the first error ends the writing.
 struct Rows<'a, W: std::io::Write + Send> {
     table: &'a mut FeatureTable<W>,
+    columns: usize,
     window: u64,
     failed: anyhow::Result<()>,
 }
 
 impl<W: std::io::Write + Send> Rows<'_, W> {
     fn push(&mut self, end_us: i64, computed: &Computed) {
-        let mut row: Vec<Option<f32>> = vec![None; computed.channels()];
+        let mut row: Vec<Option<f32>> = vec![None; self.columns];
         for subject in 0..computed.subjects() {
-            for (channel, value) in row.iter_mut().enumerate() {
+            row[computed.channels()..].fill(computed.resistance(subject));
+            for (channel, value) in row.iter_mut().enumerate().take(computed.channels()) {
                 *value = computed.state(subject).is_ok().then(|| computed.normalised_at(channel, subject));
             }
             if self.failed.is_ok() {

@@ -19,11 +19,12 @@ pub struct FeatureTable {
     state: Vec<Result<(), NoData>>,
     level: Vec<f32>,
     deviation: Vec<f32>,
+    resistance: Vec<Option<f32>>,
     reference: f32,
 }
 
 impl FeatureTable {
-    fn new(channels: usize, subjects: usize) -> FeatureTable {
+    pub(super) fn new(channels: usize, subjects: usize) -> FeatureTable {
         FeatureTable {
             subjects,
             channels,
@@ -32,8 +33,22 @@ impl FeatureTable {
             state: vec![Err(NoData::NotReceived); subjects],
             level: vec![0.0; subjects],
             deviation: vec![0.0; subjects],
+            resistance: vec![None; subjects],
             reference: 0.0,
         }
+    }
+
+    /// Sets one feature of one subject, in its physical unit and as a model takes it.
+    pub(super) fn set(&mut self, channel: usize, subject: usize, physical: f32, normalised: f32) {
+        let at = channel * self.subjects + subject;
+        self.physical[at] = physical;
+        self.normalised[at] = normalised;
+    }
+
+    /// Sets what stands beside a subject's features.
+    pub(super) fn set_state(&mut self, subject: usize, state: Result<(), NoData>, resistance: Option<f32>) {
+        self.state[subject] = state;
+        self.resistance[subject] = resistance;
     }
 
     /// How many subjects.
@@ -81,6 +96,12 @@ impl FeatureTable {
     #[must_use]
     pub fn deviation(&self, subject: usize) -> f32 {
         self.deviation[subject]
+    }
+
+    /// The subject's resistance in ohms, for features of charges whose current jumped.
+    #[must_use]
+    pub fn resistance(&self, subject: usize) -> Option<f32> {
+        self.resistance[subject]
     }
 
     /// The mean over the window of the pack's median.
@@ -225,6 +246,8 @@ fn operate(op: &Op, d: &[f32], context: &[f32], reference: f32, spread: f32, scr
         }
         Op::PackMedian => Some(reference),
         Op::PackSpread => Some(spread),
+        // The specification keeps the two kinds apart.
+        Op::Charge(_) => None,
     };
     value.unwrap_or(0.0)
 }

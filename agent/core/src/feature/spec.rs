@@ -3,6 +3,7 @@
 //! It is a TOML document. Its digest names it in models, bundles and tables; a model refuses to run on features of
 //! another digest. An operator, once published, never changes its meaning: a better one gets a new name.
 
+use super::charge::spec::{self as charge, ChargeDocument, ChargeOp, ChargeSpec};
 use crate::document::DocumentError;
 use serde::Deserialize;
 use std::time::Duration;
@@ -26,13 +27,15 @@ pub struct FeatureSpec {
     pub digest: Digest,
     /// The grid: samples that fall into one period become one step.
     pub period: Duration,
-    /// Steps of a window.
+    /// What a charge is, if a row of features describes a charge; else it describes a window.
+    pub charge: Option<ChargeSpec>,
+    /// Steps of a window; 1 for charges.
     pub window: usize,
-    /// Steps from one window to the next.
+    /// Steps from one window to the next; 1 for charges.
     pub stride: usize,
     /// Silence longer than this ends the window; the next one starts afresh.
     pub reset_gap: Duration,
-    /// The share of a window's steps in which a subject needs a value, 0 to 1.
+    /// The share of a window's steps in which a subject needs a value, 0 to 1; 1 for charges, which ask nothing of it.
     pub min_completeness: f32,
     /// The subjects: one signal each.
     pub members: Members,
@@ -105,6 +108,8 @@ pub enum Op {
     PackMedian,
     /// The median over the complete subjects of `|m - median(m)|`, where `m` is a subject's median deviation.
     PackSpread,
+    /// What is read off a charge. Specifications of charges have these alone, the others none.
+    Charge(ChargeOp),
 }
 
 #[derive(Deserialize)]
@@ -113,10 +118,11 @@ struct Document {
     schema: u32,
     name: String,
     period_s: f64,
-    window: usize,
-    stride: usize,
+    window: Option<usize>,
+    stride: Option<usize>,
     reset_gap_s: f64,
-    min_completeness: f32,
+    min_completeness: Option<f32>,
+    charge: Option<ChargeDocument>,
     members: Members,
     #[serde(default)]
     context: std::collections::BTreeMap<String, String>,
@@ -125,9 +131,13 @@ struct Document {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct FeatureDocument {
-    name: String,
-    op: String,
+pub(super) struct FeatureDocument {
+    pub(super) name: String,
+    pub(super) op: String,
+    pub(super) low: Option<f32>,
+    pub(super) high: Option<f32>,
+    pub(super) rate: Option<f32>,
+    pub(super) of: Option<String>,
     q: Option<f32>,
     over: Option<String>,
     ridge: Option<f32>,
@@ -151,11 +161,7 @@ impl FeatureSpec {
         })?;
         let period = check.seconds("period_s", doc.period_s)?;
         let reset_gap = check.seconds("reset_gap_s", doc.reset_gap_s)?;
-        check
-            .that((2..=MAX_WINDOW).contains(&doc.window), "window", || format!("2 to {MAX_WINDOW} steps"))?;
-        check.that((1..=doc.window).contains(&doc.stride), "stride", || "1 step to a whole window".into())?;
-        let share = doc.min_completeness > 0.0 && doc.min_completeness <= 1.0;
-        check.that(share, "min_completeness", || "a share above 0, at most 1".into())?;
+        let (window, stride, min_completeness) = check.windows(&doc)?;
         let placed = doc.members.signal.contains(PLACEHOLDER) && doc.members.subject.ends_with(PLACEHOLDER);
         check.that(placed, "members", || {
             format!("the signal needs {PLACEHOLDER} for the number, the subject ends with it")
@@ -167,16 +173,22 @@ impl FeatureSpec {
 
         let context: Vec<ContextSignal> =
             doc.context.into_iter().map(|(name, vss)| ContextSignal { name, vss }).collect();
-        let features =
-            doc.feature.into_iter().map(|f| check.feature(f, &context)).collect::<Result<Vec<_>, _>>()?;
+        let charge = doc.charge.map(|charge| charge.read(&check, &context)).transpose()?;
+        let names: Vec<String> = doc.feature.iter().map(|f| f.name.clone()).collect();
+        let features = doc
+            .feature
+            .into_iter()
+            .map(|f| check.feature(f, &context, charge.is_some(), &names))
+            .collect::<Result<Vec<_>, _>>()?;
         Ok(FeatureSpec {
             name: doc.name,
             digest: Digest::of(text.as_bytes()),
             period,
-            window: doc.window,
-            stride: doc.stride,
+            charge,
+            window,
+            stride,
             reset_gap,
-            min_completeness: doc.min_completeness,
+            min_completeness,
             members: doc.members,
             context,
             features,
@@ -184,28 +196,75 @@ impl FeatureSpec {
     }
 }
 
-struct Check<'a> {
+pub(super) struct Check<'a> {
     origin: &'a str,
 }
 
 impl Check<'_> {
-    fn fail<T>(&self, field: &str, problem: String) -> Result<T, DocumentError> {
+    pub(super) fn fail<T>(&self, field: &str, problem: String) -> Result<T, DocumentError> {
         Err(DocumentError::Value { origin: self.origin.into(), field: field.into(), problem })
     }
 
-    fn that(&self, holds: bool, field: &str, problem: impl FnOnce() -> String) -> Result<(), DocumentError> {
+    pub(super) fn that(
+        &self,
+        holds: bool,
+        field: &str,
+        problem: impl FnOnce() -> String,
+    ) -> Result<(), DocumentError> {
         if holds { Ok(()) } else { self.fail(field, problem()) }
     }
 
     /// A duration of a millisecond to a day.
-    fn seconds(&self, field: &str, s: f64) -> Result<Duration, DocumentError> {
+    pub(super) fn seconds(&self, field: &str, s: f64) -> Result<Duration, DocumentError> {
         self.that((0.001..=86_400.0).contains(&s), field, || {
             format!("{s} is not within 0.001 and 86400 seconds")
         })?;
         Ok(Duration::from_micros((s * 1e6).round() as u64))
     }
 
-    fn feature(&self, f: FeatureDocument, context: &[ContextSignal]) -> Result<Feature, DocumentError> {
+    /// Window, stride and the share that a window asks for. Charges last as long as they last.
+    fn windows(&self, doc: &Document) -> Result<(usize, usize, f32), DocumentError> {
+        let given = (doc.window, doc.stride, doc.min_completeness);
+        if doc.charge.is_some() {
+            let none = given == (None, None, None);
+            let why =
+                || "neither `window`, `stride` nor `min_completeness`: a charge lasts as long as it lasts";
+            self.that(none, "charge", || why().into())?;
+            return Ok((1, 1, 1.0));
+        }
+        let (window, stride, share) =
+            (given.0.unwrap_or(0), given.1.unwrap_or(0), given.2.unwrap_or(f32::NAN));
+        self.that((2..=MAX_WINDOW).contains(&window), "window", || format!("2 to {MAX_WINDOW} steps"))?;
+        self.that((1..=window).contains(&stride), "stride", || "1 step to a whole window".into())?;
+        self.that(share > 0.0 && share <= 1.0, "min_completeness", || "a share above 0, at most 1".into())?;
+        Ok((window, stride, share))
+    }
+
+    fn feature(
+        &self,
+        f: FeatureDocument,
+        context: &[ContextSignal],
+        of_charges: bool,
+        names: &[String],
+    ) -> Result<Feature, DocumentError> {
+        let field = |part: &str| format!("feature {}: {part}", f.name);
+        let charge = charge::operator(&f, self, names)?;
+        self.that(charge.is_some() == of_charges, &field("op"), || {
+            format!("{:?} is not for this kind: a table [charge] makes it one of charges", f.op)
+        })?;
+        let op = match charge {
+            Some(op) => Op::Charge(op),
+            None => self.operator(&f, context)?,
+        };
+        let positive = |x: f32| x > 0.0 && x.is_finite();
+        self.that(positive(f.scale), &field("scale"), || "a number above 0".into())?;
+        self.that(positive(f.clip), &field("clip"), || "a number above 0".into())?;
+        self.that(f.offset.is_finite(), &field("offset"), || "a finite number".into())?;
+        Ok(Feature { op, name: f.name, offset: f.offset, scale: f.scale, clip: f.clip })
+    }
+
+    /// The operator of a feature of windows.
+    fn operator(&self, f: &FeatureDocument, context: &[ContextSignal]) -> Result<Op, DocumentError> {
         let field = |part: &str| format!("feature {}: {part}", f.name);
         let over = || match f.over.as_deref() {
             Some(name) => match context.iter().position(|c| c.name == name) {
@@ -214,7 +273,7 @@ impl Check<'_> {
             },
             None => self.fail(&field("over"), format!("`{}` needs the name of a context signal", f.op)),
         };
-        let op = match f.op.as_str() {
+        Ok(match f.op.as_str() {
             "quantile" => match f.q {
                 Some(q) if (0.0..=1.0).contains(&q) => Op::Quantile(q),
                 _ => return self.fail(&field("q"), "needs a quantile from 0 to 1".into()),
@@ -236,12 +295,7 @@ impl Check<'_> {
                 return self
                     .fail(&field("op"), format!("no operator is called {other:?}; there are {known}"));
             }
-        };
-        let positive = |x: f32| x > 0.0 && x.is_finite();
-        self.that(positive(f.scale), &field("scale"), || "a number above 0".into())?;
-        self.that(positive(f.clip), &field("clip"), || "a number above 0".into())?;
-        self.that(f.offset.is_finite(), &field("offset"), || "a finite number".into())?;
-        Ok(Feature { op, name: f.name, offset: f.offset, scale: f.scale, clip: f.clip })
+        })
     }
 }
 

@@ -84,6 +84,13 @@ impl Layout {
         Ok(Layout { members, signals, stale_after })
     }
 
+    /// A layout of the first signals, `members` of them members.
+    #[cfg(test)]
+    pub(super) fn invented(members: usize, signals: u16, stale_after: Duration) -> Layout {
+        let stale_after = vec![stale_after; usize::from(signals)];
+        Layout { members, signals: (0..signals).map(SignalId).collect(), stale_after }
+    }
+
     /// How many subjects there are.
     #[must_use]
     pub const fn members(&self) -> usize {
