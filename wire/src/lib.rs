@@ -38,6 +38,8 @@ pub mod digest;
 #[cfg(feature = "alloc")]
 pub mod envelope;
 #[cfg(feature = "alloc")]
+pub mod estimate;
+#[cfg(feature = "alloc")]
 pub mod record;
 #[cfg(feature = "alloc")]
 pub mod signals;

@@ -7,6 +7,7 @@ use crate::agent_event::AgentEvent;
 use crate::bus::{BusRecord, BusReport};
 use crate::command::CommandAck;
 use crate::digest::{Digest, ShortDigest};
+use crate::estimate::EstimateRecord;
 use crate::ids::{BootId, Lane, Seq};
 use crate::signals::SignalRecord;
 use crate::snapshot::SnapshotPart;
@@ -58,6 +59,8 @@ pub enum Record {
     Shadow(ShadowReport),
     /// What became of a command.
     Command(CommandAck),
+    /// What a model takes a quantity of its subjects to be.
+    Estimate(EstimateRecord),
 }
 
 /// Why a body was not read as a record.
@@ -112,6 +115,7 @@ impl Record {
             Record::Update(_) => 10,
             Record::Shadow(_) => 11,
             Record::Command(_) => 12,
+            Record::Estimate(_) => 13,
         }
     }
 
@@ -131,7 +135,8 @@ impl Record {
             | Record::Agent(_)
             | Record::Update(_)
             | Record::Shadow(_)
-            | Record::Command(_) => Lane::Status,
+            | Record::Command(_)
+            | Record::Estimate(_) => Lane::Status,
             Record::Summary(_) | Record::Signals(SignalRecord::Statistics(_)) => Lane::Summary,
             Record::Snapshot(_) => Lane::Bulk,
         }
@@ -156,6 +161,7 @@ impl Record {
             Record::Update(body) => postcard::to_allocvec(body),
             Record::Shadow(body) => postcard::to_allocvec(body),
             Record::Command(body) => postcard::to_allocvec(body),
+            Record::Estimate(body) => postcard::to_allocvec(body),
         };
         let body = body.map_err(|e| RecordError::Malformed { kind, why: alloc::format!("{e}") })?;
         if body.len() > MAX_BODY {
@@ -187,6 +193,7 @@ impl RawRecord {
             10 => self.body_as().map(Record::Update),
             11 => self.body_as().map(Record::Shadow),
             12 => self.body_as().map(Record::Command),
+            13 => self.body_as().map(Record::Estimate),
             kind => Err(RecordError::UnknownKind(kind)),
         }
     }

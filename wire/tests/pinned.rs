@@ -10,6 +10,7 @@
 
 mod bundles;
 mod commands;
+mod estimates;
 mod events;
 mod snapshots;
 
@@ -134,6 +135,7 @@ fn records() -> Vec<Case> {
         | Record::Snapshot(_) => (),
         Record::Signals(SignalRecord::Directory(_) | SignalRecord::Statistics(_)) => (),
         Record::Agent(_) | Record::Update(_) | Record::Shadow(_) | Record::Command(_) => (),
+        Record::Estimate(_) => (),
     };
     let boot = BootRecord {
         at: EARLY,
@@ -189,6 +191,7 @@ fn records() -> Vec<Case> {
         record("bus-statistics", Record::Bus(bus(BusReport::Statistics(bus_statistics())))),
         record("signals-directory", Record::Signals(SignalRecord::Directory(directory()))),
         record("signals-statistics", Record::Signals(SignalRecord::Statistics(statistics()))),
+        record("estimate", Record::Estimate(estimates::estimate(AT, model()))),
     ]
     .into_iter()
     .chain(events::agent_events())
