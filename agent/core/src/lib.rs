@@ -12,6 +12,7 @@ pub mod clock;
 pub mod dbc;
 pub mod document;
 pub mod e2e;
+pub mod estimate;
 pub mod feature;
 pub mod frame;
 pub mod jitter;

@@ -2,6 +2,7 @@
 //! that turns int8 features into int8 logits.
 
 use crate::document::DocumentError;
+use crate::estimate::Estimation;
 use serde::Deserialize;
 use std::time::Duration;
 use telltale_wire::digest::Digest;
@@ -32,8 +33,7 @@ pub trait Model: Send {
 }
 
 /// What a model's folder says of it: `model.toml`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct Manifest {
     /// The manifest's schema.
     pub schema: u32,
@@ -51,10 +51,38 @@ pub struct Manifest {
     pub input: Quantization,
     /// How the int8 logit is read.
     pub output: OutputQuantization,
-    /// From logit to probability.
-    pub calibration: Calibration,
-    /// From probabilities to verdicts.
-    pub decision: Decision,
+    /// What the output means.
+    pub reading: Reading,
+}
+
+/// What a model's output means: how odd a subject is, or how much of something it has.
+#[derive(Clone, Debug)]
+pub enum Reading {
+    /// A logit of being anomalous: verdicts come of it.
+    Anomaly {
+        /// From logit to probability.
+        calibration: Calibration,
+        /// From probabilities to verdicts.
+        decision: Decision,
+    },
+    /// A quantity: a value with its interval comes of it.
+    Estimate(Estimation),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    schema: u32,
+    name: String,
+    version: String,
+    onnx: String,
+    features: String,
+    features_digest: String,
+    input: Quantization,
+    output: OutputQuantization,
+    calibration: Option<Calibration>,
+    decision: Option<Decision>,
+    estimate: Option<Estimation>,
 }
 
 /// `q = clamp(round(x / scale) + zero_point)`, ties to even (ONNX `QuantizeLinear`).
@@ -139,23 +167,48 @@ impl Manifest {
     /// # Errors
     /// [`DocumentError`], with the field at fault.
     pub fn parse(text: &str, origin: &str) -> Result<Manifest, DocumentError> {
-        let manifest: Manifest = toml::from_str(text)
+        let doc: Document = toml::from_str(text)
             .map_err(|e| DocumentError::Syntax { origin: origin.into(), message: e.to_string() })?;
+        let fail = |field: &str, problem: &str| DocumentError::Value {
+            origin: origin.into(),
+            field: field.into(),
+            problem: problem.into(),
+        };
+        let reading = match (doc.calibration, doc.decision, doc.estimate) {
+            (Some(calibration), Some(decision), None) => Reading::Anomaly { calibration, decision },
+            (None, None, Some(estimation)) => Reading::Estimate(estimation),
+            _ => return Err(fail("estimate", "either this, or `calibration` and `decision`")),
+        };
+        let manifest = Manifest {
+            schema: doc.schema,
+            name: doc.name,
+            version: doc.version,
+            onnx: doc.onnx,
+            features: doc.features,
+            features_digest: doc.features_digest,
+            input: doc.input,
+            output: doc.output,
+            reading,
+        };
         match manifest.fault() {
             None => Ok(manifest),
-            Some((field, problem)) => Err(DocumentError::Value {
-                origin: origin.into(),
-                field: field.into(),
-                problem: problem.into(),
-            }),
+            Some((field, problem)) => Err(fail(field, problem)),
+        }
+    }
+
+    /// What an output means as a number: the probability of an anomaly, or the output itself where it is a quantity.
+    #[must_use]
+    pub fn read(&self, q: i8) -> f32 {
+        let output = self.output.dequantize(q);
+        match &self.reading {
+            Reading::Anomaly { calibration, .. } => calibration.probability(output),
+            Reading::Estimate(_) => output,
         }
     }
 
     fn fault(&self) -> Option<(&'static str, &'static str)> {
         let plain = |name: &str| !name.is_empty() && !name.contains(['/', '\\']) && !name.starts_with('.');
         let positive = |x: f32| x > 0.0 && x.is_finite();
-        let share = |x: f32| (0.0..=1.0).contains(&x);
-        let d = &self.decision;
         [
             (self.schema == SCHEMA, "schema", "this agent reads schema 1"),
             (plain(&self.name) && self.name.len() <= 64, "name", "1 to 64 letters, no slash, no leading dot"),
@@ -163,8 +216,29 @@ impl Manifest {
             (plain(&self.features), "features", "the name of a file beside the manifest"),
             (positive(self.input.scale), "input.scale", "a number above 0"),
             (positive(self.output.scale), "output.scale", "a number above 0"),
-            (self.calibration.slope.is_finite(), "calibration.slope", "a finite number"),
-            (self.calibration.intercept.is_finite(), "calibration.intercept", "a finite number"),
+        ]
+        .into_iter()
+        .find_map(|(holds, field, problem)| (!holds).then_some((field, problem)))
+        .or_else(|| self.reading.fault())
+    }
+
+    /// How records name this model, given the digest over its files.
+    #[must_use]
+    pub fn reference(&self, digest: &Digest) -> ModelRef {
+        ModelRef { name: self.name.clone(), digest: digest.short() }
+    }
+}
+
+impl Reading {
+    fn fault(&self) -> Option<(&'static str, &'static str)> {
+        let (calibration, d) = match self {
+            Reading::Anomaly { calibration, decision } => (calibration, decision),
+            Reading::Estimate(estimation) => return estimation.fault(),
+        };
+        let share = |x: f32| (0.0..=1.0).contains(&x);
+        [
+            (calibration.slope.is_finite(), "calibration.slope", "a finite number"),
+            (calibration.intercept.is_finite(), "calibration.intercept", "a finite number"),
             (share(d.enter) && share(d.exit) && d.exit <= d.enter, "decision", "0 <= exit <= enter <= 1"),
             ((1..=32).contains(&d.enter_of), "decision.enter_of", "1 to 32 windows"),
             ((1..=d.enter_of).contains(&d.enter_windows), "decision.enter_windows", "1 to enter_of windows"),
@@ -172,12 +246,6 @@ impl Manifest {
         ]
         .into_iter()
         .find_map(|(holds, field, problem)| (!holds).then_some((field, problem)))
-    }
-
-    /// How records name this model, given the digest over its files.
-    #[must_use]
-    pub fn reference(&self, digest: &Digest) -> ModelRef {
-        ModelRef { name: self.name.clone(), digest: digest.short() }
     }
 }
 
@@ -224,6 +292,7 @@ pub(crate) mod tests {
             ("enter_windows = 2", "enter_windows = 4", "`decision.enter_windows`"),
             ("name = \"cell-fault\"", "name = \"\"", "`name`"),
             ("version", "versoin", "unknown field `versoin`"),
+            ("calibration = { slope = 1.0, intercept = 0.0 }", "", "`estimate`: either this, or"),
         ] {
             let error = Manifest::parse(&EXAMPLE.replace(from, to), "m").unwrap_err().to_string();
             assert!(error.contains(expected), "{to}: {error}");

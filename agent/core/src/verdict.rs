@@ -58,6 +58,12 @@ impl Judge {
         Judge { decision, tracks: vec![fresh; subjects] }
     }
 
+    /// Over how many windows a verdict is formed.
+    #[must_use]
+    pub const fn enter_of(&self) -> u8 {
+        self.decision.enter_of
+    }
+
     /// Whether the subject is held to be anomalous.
     #[must_use]
     pub fn is_anomalous(&self, subject: usize) -> bool {

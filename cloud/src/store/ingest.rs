@@ -248,7 +248,9 @@ impl Intake<'_> {
                 *total = total.saturating_add(loss.count);
                 Ok(())
             }
-            Record::Boot(_) | Record::Status(_) | Record::Bus(_) | Record::Agent(_) => Ok(()),
+            Record::Boot(_) | Record::Status(_) | Record::Bus(_) | Record::Agent(_) | Record::Estimate(_) => {
+                Ok(())
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! What one model thinks of one window: score, judge, and say why.
 
+use super::appraisal::Appraisal;
 use super::scorer::Scorer;
 use super::stamp;
 use super::view::{ModelOutline, ModelView, SubjectView};
@@ -7,7 +8,7 @@ use crate::catalog::Catalog;
 use crate::clock::ClockAnchor;
 use crate::feature::spec::{Feature, FeatureSpec, Op};
 use crate::feature::{Extractor, FeatureTable, LayoutError, Window};
-use crate::model::{Manifest, Model};
+use crate::model::{Manifest, Model, Reading};
 use crate::rules::{self, Finding, Limits};
 use crate::statistics::Scores;
 use crate::verdict::{Change, Judge};
@@ -63,6 +64,14 @@ pub enum LoadError {
         /// The path, or its beginning.
         pattern: String,
     },
+    /// The manifest bounds a feature that its specification lacks.
+    #[error("model `{model}` bounds the feature `{feature}`, which its specification does not have")]
+    StrangeBound {
+        /// The model.
+        model: String,
+        /// The feature.
+        feature: String,
+    },
     /// The manifest names another feature specification than the one that came with it.
     #[error(
         "model `{model}` was trained on the features {expected}, the specification beside it is {found}: restore the one it was trained on, or train again"
@@ -89,6 +98,8 @@ pub(super) struct Mind {
     reference: ModelRef,
     scorer: Scorer,
     judge: Judge,
+    /// Of a model that estimates. Such a model judges nothing.
+    appraisal: Option<Appraisal>,
     features: Vec<Feature>,
     subjects: Vec<Subject>,
     prefix: String,
@@ -132,6 +143,17 @@ impl Mind {
             let expected = manifest.features_digest.clone();
             return Err(LoadError::OtherFeatures { model: manifest.name, expected, found });
         }
+        let n = extractor.layout().members();
+        let (decision, appraisal) = match &manifest.reading {
+            Reading::Anomaly { decision, .. } => (*decision, None),
+            Reading::Estimate(estimation) => match estimation.stranger(&features) {
+                None => (rules::DECISION, Some(Appraisal::new(estimation, &features, n))),
+                Some(feature) => {
+                    let feature = feature.to_owned();
+                    return Err(LoadError::StrangeBound { model: manifest.name, feature });
+                }
+            },
+        };
         let layout = extractor.layout();
         let subjects: Vec<Subject> = extractor
             .subjects()
@@ -152,7 +174,6 @@ impl Mind {
                 Subject { name, path: signal.vss.clone(), unit: signal.unit }
             })
             .collect::<Vec<_>>();
-        let n = subjects.len();
         Ok(Mind {
             scorer: Scorer::new(
                 manifest.reference(&digest),
@@ -162,7 +183,8 @@ impl Mind {
                 n,
             ),
             reference: manifest.reference(&digest),
-            judge: Judge::new(manifest.decision, n),
+            judge: Judge::new(decision, n),
+            appraisal,
             prefix: prefix(&features),
             given: Scores::new(),
             standing: vec![UNSEEN; n],
@@ -218,7 +240,7 @@ impl Mind {
 
     /// Over how many windows it forms a verdict.
     pub(super) const fn enter_of(&self) -> u8 {
-        self.scorer.manifest.decision.enter_of
+        self.judge.enter_of()
     }
 
     /// How the model ran since the figures were last cleared.
@@ -234,7 +256,11 @@ impl Mind {
         view.window = self.latest_window;
         view.isolation = self.scorer.isolation;
         view.subjects.clear();
-        view.subjects.extend_from_slice(&self.standing);
+        view.estimates.clear();
+        match &self.appraisal {
+            None => view.subjects.extend_from_slice(&self.standing),
+            Some(appraisal) => view.estimates.extend_from_slice(appraisal.held()),
+        }
     }
 
     /// Evaluates a window: the model on every subject, the limits on every signal that has some.
@@ -244,6 +270,12 @@ impl Mind {
         self.latest_window = Some(at);
         self.windows += 1;
         outcome.records.extend(self.scorer.score(at, table, outcome.anchor));
+        if let Some(appraisal) = &mut self.appraisal {
+            let told_by = (&self.reference, self.prefix.as_str());
+            let record = appraisal.appraise(at, table, &self.scorer.scores, told_by, outcome.anchor);
+            outcome.records.push_back(Record::Estimate(record));
+            return;
+        }
         self.check_limits(window, outcome);
         self.summary.windows += 1;
         self.summary.reference = table.reference();
@@ -442,7 +474,7 @@ fn typical(table: &FeatureTable, channel: usize, scratch: &mut Vec<f32>) -> f32 
 const fn unit_of(op: &Op, member: Unit) -> Unit {
     match op {
         Op::Quantile(_) | Op::Mad | Op::Mean | Op::HalfChange | Op::PackMedian | Op::PackSpread => member,
-        Op::SlopeOver { .. } | Op::ContextMean(_) | Op::ContextRange(_) => Unit::None,
+        Op::SlopeOver { .. } | Op::ContextMean(_) | Op::ContextRange(_) | Op::Charge(_) => Unit::None,
     }
 }
 

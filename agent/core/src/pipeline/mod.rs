@@ -4,6 +4,7 @@
 //! bring input, [`Pipeline::poll_record`] takes what came of it. From frame to verdict nothing is allocated but by
 //! a model's runtime and by the records themselves.
 
+mod appraisal;
 mod duet;
 mod isolation;
 mod latency;
@@ -297,7 +298,8 @@ impl Pipeline {
     }
 
     /// The end of the input: closes the summary under way, and the accounts of the buses. A window that is not full
-    /// stays without a verdict. A snapshot under way is told with what there is.
+    /// stays without a verdict, and a charge that has not ended without an estimate. A snapshot under way is told with
+    /// what there is.
     pub fn finish(&mut self) {
         let end = self.summary.latest();
         self.close_summary(end);
@@ -484,3 +486,6 @@ fn deliver_torn(
 mod duet_tests;
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod appraisal_tests;

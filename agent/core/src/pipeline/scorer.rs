@@ -69,7 +69,7 @@ impl Scorer {
             let score = match table.state(subject) {
                 Err(why) => Err(why.reason()),
                 Ok(()) if failed => Err(IndeterminateReason::ModelFailed),
-                Ok(()) => Ok(probability(&self.manifest, *q)),
+                Ok(()) => Ok(self.manifest.read(*q)),
             };
             self.scores.push(score);
         }
@@ -94,7 +94,7 @@ impl Scorer {
         if let Err(why) = self.model.infer(&self.input, &mut self.output) {
             return Run::Failed(ModelFault::NoOutput, why);
         }
-        if let Some(q) = self.output.iter().find(|q| !probability(&self.manifest, **q).is_finite()) {
+        if let Some(q) = self.output.iter().find(|q| !self.manifest.read(**q).is_finite()) {
             return Run::Failed(
                 ModelFault::NotFinite,
                 format!("the logit {q} is no number as a probability"),
@@ -138,8 +138,4 @@ impl Scorer {
             why,
         })
     }
-}
-
-fn probability(manifest: &Manifest, q: i8) -> f32 {
-    manifest.calibration.probability(manifest.output.dequantize(q))
 }

@@ -354,7 +354,9 @@ fn slow_runs_count_but_their_scores_stand_until_the_model_is_off() {
 #[test]
 fn a_calibration_that_gives_no_number_is_a_failure_of_the_model() {
     let mut odd = loaded("m", LowIsOdd { failing: false });
-    odd.manifest.calibration.slope = f32::NAN;
+    if let crate::model::Reading::Anomaly { calibration, .. } = &mut odd.manifest.reading {
+        calibration.slope = f32::NAN;
+    }
     let mut pipeline = Pipeline::new(&catalog(""), vec![odd], PipelineConfig::default()).unwrap();
     let told = changes(&mut pipeline, 0..20);
     assert!(told.len() == 1 && told[0].starts_with("isolated NotFinite 3 600"), "{told:?}");

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use telltale_wire::bus::{BusState, ErrorCounters, InterfaceCounters};
 use telltale_wire::digest::Digest;
+use telltale_wire::estimate::Interval;
 use telltale_wire::record::{Counts, IndeterminateReason, ModelRef, VerdictCode};
 use telltale_wire::time::{MonoTime, Stamp};
 use telltale_wire::unit::Unit;
@@ -156,8 +157,10 @@ pub struct ModelView {
     pub window: Option<MonoTime>,
     /// How often it failed, and whether it is switched off.
     pub isolation: Isolation,
-    /// What is held of each subject.
+    /// What is held of each subject; empty for a model that estimates.
     pub subjects: Vec<SubjectView>,
+    /// What each subject was last estimated to have, or why not; empty for a model that judges.
+    pub estimates: Vec<Result<Interval, IndeterminateReason>>,
 }
 
 /// What is held of a subject.
@@ -175,6 +178,7 @@ impl View {
     pub fn with_room(outline: &Arc<Outline>) -> View {
         let model = |model: &ModelOutline| ModelView {
             subjects: Vec::with_capacity(model.subjects.len()),
+            estimates: Vec::with_capacity(model.subjects.len()),
             ..ModelView::default()
         };
         View {
