@@ -4,7 +4,7 @@
 use crate::mailbox::{Post, Unanswered};
 use crate::memory;
 use crate::status::{
-    AgentFacts, BusFacts, CaptureFacts, LaneFacts, LatencyFacts, MemoryFacts, ModelFacts, SignalFacts,
+    AgentFacts, BusFacts, CaptureFacts, EstimateFacts, LaneFacts, LatencyFacts, MemoryFacts, ModelFacts, SignalFacts,
     SpoolFacts, StatusReport, SubjectFacts, UplinkFacts,
 };
 use crate::store::{Clock, StoreHandle};
@@ -19,6 +19,7 @@ use telltale_core::signal::NoData;
 use telltale_core::spool::SpoolStats;
 use telltale_core::uplink::Phase;
 use telltale_wire::bus::BusState;
+use telltale_wire::estimate::Interval;
 use telltale_wire::ids::{BootId, Lane};
 use telltale_wire::record::VerdictCode;
 use telltale_wire::time::{MonoTime, Stamp};
@@ -296,6 +297,16 @@ fn model(known: &ModelOutline, held: &ModelView, now: MonoTime) -> ModelFacts {
         score: held.score.ok().map(f64::from),
         why: held.score.err().map(|why| why.to_string()),
     });
+    let estimates = known.subjects.iter().zip(&held.estimates).map(|(name, held)| {
+        let part = |of: fn(&Interval) -> f32| held.as_ref().ok().map(|interval| f64::from(of(interval)));
+        EstimateFacts {
+            subject: name.clone(),
+            value: part(|i| i.value),
+            low: part(|i| i.low),
+            high: part(|i| i.high),
+            why: held.err().map(|why| why.to_string()),
+        }
+    });
     ModelFacts {
         name: known.model.name.clone(),
         version: known.version.clone(),
@@ -305,6 +316,7 @@ fn model(known: &ModelOutline, held: &ModelView, now: MonoTime) -> ModelFacts {
         slow: held.isolation.slow,
         off_for_s: held.isolation.until.map(|until| until.since(now).as_secs_f64()),
         subjects: subjects.collect(),
+        estimates: estimates.collect(),
     }
 }
 

@@ -166,8 +166,26 @@ pub struct ModelFacts {
     pub slow: u64,
     /// Switched off after failures, for so many seconds more.
     pub off_for_s: Option<f64>,
-    /// What is held of each subject.
+    /// What is held of each subject; empty for a model that estimates.
     pub subjects: Vec<SubjectFacts>,
+    /// What each subject was last estimated to have; empty for a model that judges.
+    pub estimates: Vec<EstimateFacts>,
+}
+
+/// What a subject is estimated to have.
+#[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(feature = "workbench", derive(Deserialize))]
+pub struct EstimateFacts {
+    /// Its name.
+    pub subject: String,
+    /// The most likely value, a share.
+    pub value: Option<f64>,
+    /// The interval's lower end.
+    pub low: Option<f64>,
+    /// The interval's upper end.
+    pub high: Option<f64>,
+    /// Why there is no value.
+    pub why: Option<String>,
 }
 
 /// What is held of a subject.

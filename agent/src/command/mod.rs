@@ -8,6 +8,7 @@ pub(crate) mod check;
 pub(crate) mod dbc;
 #[cfg(feature = "workbench")]
 pub(crate) mod encode;
+mod estimate_report;
 #[cfg(feature = "workbench")]
 pub(crate) mod features;
 pub(crate) mod replay;

@@ -1,6 +1,7 @@
 //! `telltale replay`: recordings through the vehicle's own loop.
 
 use crate::command::bus_report::Buses;
+use crate::command::estimate_report::Estimate;
 use crate::command::report::{Event, Input, Report};
 use crate::drive::drive;
 use crate::load;
@@ -26,7 +27,8 @@ With --json the last line of standard output is one JSON object:
   verdicts {nominal, anomalous, indeterminate}, events [{at, model, subject, score, evidence, ...}],
   other_changes, log_span_s, elapsed_s, realtime_factor, pss_bytes, peak_rss_bytes,
   bus_changes [{at, bus, state, before, why, suppressed}], buses [{bus, state, frames, errors, checked, suspicious,
-  unknown, missing, ...}]
+  unknown, missing, ...}], estimates [{at, model, quantity, coverage, subjects [{subject, value, low, high, why,
+  resistance_ohm}]}]
 
 Example:
   telltale replay --catalog models/cell-fault/catalog-sim.toml drive.log";
@@ -76,12 +78,20 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
     let mut written = Ok(());
     let (stop, mailbox) = (AtomicBool::new(false), Mailbox::unused());
     let mut buses = Buses::default();
+    let mut estimates: Vec<Estimate> = Vec::new();
     drive(&mut source, &mut pipeline, &stop, &mailbox, |_, record| match record {
         Record::Verdict(event) => {
             if !args.json && written.is_ok() {
                 written = Event::new(&event).write_text(&mut out);
             }
             events.push(event);
+        }
+        Record::Estimate(record) => {
+            let estimate = Estimate::new(&record);
+            if !args.json && written.is_ok() {
+                written = estimate.write_text(&mut out);
+            }
+            estimates.push(estimate);
         }
         Record::Bus(record) => {
             if let Some(line) = buses.take(record)
@@ -105,7 +115,7 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
         clock_steps: said.clock_steps,
         span: Duration::from_micros(source.span_micros()),
     };
-    let report = Report::new(pipeline.totals(), &events, buses, input, started.elapsed());
+    let report = Report::new(pipeline.totals(), (&events, estimates), buses, input, started.elapsed());
     if args.json {
         report.write_json(&mut out)?;
     } else {

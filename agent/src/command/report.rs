@@ -1,6 +1,7 @@
 //! How a replay reports: lines for a person, or one JSON object for a script.
 
 use crate::command::bus_report::Buses;
+use crate::command::estimate_report::Estimate;
 use crate::memory;
 use serde::Serialize;
 use std::io::{self, Write};
@@ -29,6 +30,8 @@ pub(crate) struct Report {
     verdicts: Verdicts,
     /// Each anomaly that began.
     events: Vec<Event>,
+    /// What models estimated, one entry an event such as a charge.
+    estimates: Vec<Estimate>,
     /// Each anomaly that ended, and each subject that long had no verdict.
     other_changes: Vec<Event>,
     /// From the first frame to the last, on the log's own clock.
@@ -82,7 +85,7 @@ pub(crate) struct Input {
 impl Report {
     pub(crate) fn new(
         counts: &Counts,
-        events: &[VerdictEvent],
+        (events, estimates): (&[VerdictEvent], Vec<Estimate>),
         buses: Buses,
         input: Input,
         elapsed: Duration,
@@ -105,6 +108,7 @@ impl Report {
                 anomalous: counts.anomalous,
                 indeterminate: counts.indeterminate,
             },
+            estimates,
             events: events.iter().filter(is_anomaly).map(Event::new).collect(),
             other_changes: events.iter().filter(|e| !is_anomaly(e)).map(Event::new).collect(),
             log_span_s: span,

@@ -109,6 +109,11 @@ fn write_page(page: &mut String, status: &Value) -> std::fmt::Result {
     for model in each(&status["models"]) {
         let subjects = each(&model["subjects"]);
         let held = |verdict: &str| subjects.iter().filter(|s| s["verdict"] == verdict).count();
+        let estimates = each(&model["estimates"]);
+        if !estimates.is_empty() {
+            estimated(page, model, estimates)?;
+            continue;
+        }
         writeln!(
             page,
             "model     {} {}: {} nominal, {} anomalous, {} indeterminate",
@@ -159,6 +164,27 @@ fn write_page(page: &mut String, status: &Value) -> std::fmt::Result {
     }
     let kib = |key: &str| status["memory"][key].as_u64().unwrap_or(0) / 1024;
     writeln!(page, "memory    {} KiB PSS, {} KiB peak RSS", kib("pss_bytes"), kib("peak_rss_bytes"))
+}
+
+/// A model that estimates: the subject that has least, and how many could not be told.
+fn estimated(page: &mut String, model: &Value, estimates: &[Value]) -> std::fmt::Result {
+    let (name, version) = (text(&model["name"]), text(&model["version"]));
+    let valued = estimates.iter().filter_map(|estimate| Some((estimate, estimate["value"].as_f64()?)));
+    let absent = estimates.iter().filter(|estimate| estimate["value"].is_null()).count();
+    match valued.min_by(|a, b| a.1.total_cmp(&b.1)) {
+        Some((least, value)) => writeln!(
+            page,
+            "model     {name} {version}: {} has {value:.3} ({:.3} to {:.3}), {absent} without a value",
+            text(&least["subject"]),
+            least["low"].as_f64().unwrap_or(f64::NAN),
+            least["high"].as_f64().unwrap_or(f64::NAN)
+        ),
+        None => writeln!(
+            page,
+            "model     {name} {version}: nothing estimated: {}",
+            estimates.first().map_or("no subject", |estimate| text(&estimate["why"]))
+        ),
+    }
 }
 
 fn each(list: &Value) -> &[Value] {
