@@ -171,6 +171,8 @@ pub struct VehicleReport {
     pub events_total: u64,
     /// What happened to the agent itself, the latest first; at most [`MAX_AGENT_EVENTS`].
     pub agent_events: Vec<AgentEventLine>,
+    /// What models estimated, the latest first; at most [`MAX_ESTIMATES`].
+    pub estimates: Vec<EstimateLine>,
     /// Its buses, by name; at most [`crate::buses::MAX_BUSES`].
     pub buses: Vec<BusView>,
     /// What happened on them, the latest first; at most [`crate::buses::MAX_BUS_EVENTS`].
@@ -195,6 +197,8 @@ pub struct VehicleReport {
 pub const MAX_EVENTS: usize = 500;
 /// The most events of the agent of one report.
 pub const MAX_AGENT_EVENTS: usize = 100;
+/// The most estimates of one report.
+pub const MAX_ESTIMATES: usize = 50;
 /// The most losses of one report.
 pub const MAX_LOSSES: usize = 500;
 /// The most gaps of one report.
@@ -254,6 +258,42 @@ pub struct Series {
     pub name: String,
     /// Unix microseconds and score, in order of time; `None` where there was no score.
     pub points: Vec<(i64, Option<f32>)>,
+}
+
+/// What a model made of one event, such as a charge.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct EstimateLine {
+    /// The end of the event.
+    pub when: When,
+    /// Its boot.
+    pub boot: String,
+    /// Who says so.
+    pub model: String,
+    /// The start of the model's digest.
+    pub digest: String,
+    /// Of what, such as `state of health`.
+    pub quantity: &'static str,
+    /// The share of events in which the interval holds the truth.
+    pub coverage: Option<f32>,
+    /// Subject by subject; at most [`MAX_SUBJECTS`].
+    pub subjects: Vec<SubjectEstimateLine>,
+}
+
+/// One subject's estimate, in the quantity's unit.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct SubjectEstimateLine {
+    /// Its name.
+    pub name: String,
+    /// The most likely value; `null` where there is none.
+    pub value: Option<f32>,
+    /// The interval's lower end.
+    pub low: Option<f32>,
+    /// The interval's upper end.
+    pub high: Option<f32>,
+    /// Why there is no value.
+    pub reason: Option<&'static str>,
+    /// Its internal resistance, where the event showed one.
+    pub resistance_ohm: Option<f32>,
 }
 
 /// A loss by the vehicle's account.

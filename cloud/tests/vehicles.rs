@@ -10,8 +10,11 @@ use std::time::Duration;
 use telltale_cloud::pki::{Existing, Pki, Validity};
 use telltale_cloud::server::Config;
 use telltale_wire::envelope;
+use telltale_wire::estimate::{EstimateRecord, Interval, Quantity, SubjectEstimate};
 use telltale_wire::ids::{BootId, Lane, Seq, VehicleId};
-use telltale_wire::record::{LossRecord, LossStage, LostRange, RawRecord, Record, VerdictCode};
+use telltale_wire::record::{
+    IndeterminateReason, LossRecord, LossStage, LostRange, RawRecord, Record, VerdictCode,
+};
 use telltale_wire::sync::{Ack, Batch, MAX_RECORDS, RefusalCode, SyncRefusal, SyncResponse};
 use time::{Duration as Days, OffsetDateTime};
 
@@ -314,4 +317,33 @@ async fn what_was_stored_is_there_after_a_restart() {
     assert_eq!(answer.acks, [ack(Lane::Summary, 3)]);
     assert_eq!(fleet.report("bench-01").await["counts"]["records"], 3);
     assert_eq!(VehicleId::new("bench-01").unwrap().as_str(), fleet.report("bench-01").await["vehicle"]);
+}
+
+#[tokio::test]
+async fn estimates_stand_on_the_vehicles_page_with_interval_and_reason() {
+    let fleet = Fleet::start().await;
+    let told = |n: u64, value: f32| {
+        let known = Ok(Interval { value, low: value - 0.02, high: f32::NAN });
+        let subject = |value| SubjectEstimate { value, resistance_ohm: Some(0.002) };
+        let record = EstimateRecord {
+            at: fleet::stamp(n),
+            model: fleet::model(),
+            quantity: Quantity::StateOfHealth,
+            coverage: 0.9,
+            subjects: vec![subject(known), subject(Err(IndeterminateReason::OutsideTrainingRegime))],
+            prefix: "Cell".into(),
+        };
+        Record::Estimate(record).to_raw().unwrap()
+    };
+    let records = batch(Lane::Status, 1, vec![told(1, 0.93), told(2, 0.92)]);
+    fleet.enroll("bench-01").sync(&request("bench-01", vec![records])).await.unwrap();
+    let report = fleet.report("bench-01").await;
+    let lines = report["estimates"].as_array().unwrap();
+    assert_eq!(lines.len(), 2);
+    let (first, second) = (&lines[0]["subjects"][0], &lines[0]["subjects"][1]);
+    assert!((first["value"].as_f64().unwrap() - 0.92).abs() < 1e-6, "the latest first: {lines:?}");
+    assert!(first["high"].is_null(), "what is no number is none: {first}");
+    assert_eq!((second["value"].is_null(), &second["reason"]), (true, &"outside the training regime".into()));
+    let (_, _, page) = fleet.get("/vehicle/bench-01").await;
+    assert!(page.contains("State of health") && page.contains("92.0 %"), "{page}");
 }

@@ -6,6 +6,7 @@
 mod buses_section;
 mod chart;
 mod curve;
+mod estimates_section;
 mod fleet_page;
 mod heat_map;
 mod models_page;

@@ -2,7 +2,9 @@
 
 use super::page::{self, Frame, badge, bytes, count, time, when};
 use super::update_section::Updates;
-use super::{buses_section, chart, heat_map, signals_section, snapshot_page, update_section};
+use super::{
+    buses_section, chart, estimates_section, heat_map, signals_section, snapshot_page, update_section,
+};
 use crate::report::{AgentEventLine, EvidenceLine, ModelView, State, StatusLine, VehicleReport, VerdictLine};
 use crate::signals::SignalsReport;
 use maud::{Markup, html};
@@ -24,6 +26,7 @@ pub(super) fn render(
         (head(report, now))
         @for view in &report.models { (model(view, &report.events)) }
         @if report.models.is_empty() { (no_model(report)) }
+        (estimates_section::render(&report.estimates))
         (events(report))
         (update_section::render(updates))
         (agent_events(&report.agent_events))

@@ -220,7 +220,7 @@ pub(super) fn when(stamp: Stamp, received: i64) -> When {
     When { at: time(unix_us), clock, mono_s: stamp.mono.0 as f64 / 1e6, unix_us }
 }
 
-fn finite(value: f32) -> Option<f32> {
+pub(super) fn finite(value: f32) -> Option<f32> {
     Some(value).filter(|value| value.is_finite())
 }
 

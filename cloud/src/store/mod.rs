@@ -6,6 +6,7 @@
 
 mod bus_events;
 mod buses;
+mod estimate_lines;
 mod ingest;
 mod lines;
 mod losses;

@@ -1,11 +1,11 @@
 //! What the pages ask of the database. Each report is read in one transaction, so that its parts agree.
 
 use super::losses::{self, gaps};
-use super::{Store, StoreError, buses, lines, snapshots, update_lines};
+use super::{Store, StoreError, buses, estimate_lines, lines, snapshots, update_lines};
 use crate::report::{
-    Counters, FleetReport, MAX_AGENT_EVENTS, MAX_BOOTS, MAX_EVENTS, MAX_HISTORY, MAX_LOSSES, MAX_OPEN,
-    MAX_SERIES, MAX_STREAMS, MAX_SUBJECTS, MAX_VEHICLES, ModelView, Series, State, StreamLine, VehicleLine,
-    VehicleReport, VerdictLine,
+    Counters, FleetReport, MAX_AGENT_EVENTS, MAX_BOOTS, MAX_ESTIMATES, MAX_EVENTS, MAX_HISTORY, MAX_LOSSES,
+    MAX_OPEN, MAX_SERIES, MAX_STREAMS, MAX_SUBJECTS, MAX_VEHICLES, ModelView, Series, State, StreamLine,
+    VehicleLine, VehicleReport, VerdictLine,
 };
 use lines::Origin;
 use sqlx::sqlite::SqliteRow;
@@ -22,6 +22,7 @@ const SUMMARY: u16 = 3;
 const STATUS: u16 = 4;
 pub(super) const LOSS: u16 = 5;
 const AGENT: u16 = 9;
+const ESTIMATE: u16 = 13;
 const UPDATE: u16 = 10;
 const SHADOW: u16 = 11;
 const COMMAND: u16 = 12;
@@ -97,6 +98,13 @@ impl Store {
                 _ => None,
             }),
             events_total,
+            estimates: collect(
+                &newest(&mut tx, vehicle, ESTIMATE, MAX_ESTIMATES).await?,
+                |record, origin| match record {
+                    Record::Estimate(record) => Some(estimate_lines::line(record, origin)),
+                    _ => None,
+                },
+            ),
             gaps: gaps(&mut tx, vehicle).await?,
             loss_totals: losses::totals(&mut tx, vehicle).await?,
             streams: streams(&mut tx, vehicle).await?,
