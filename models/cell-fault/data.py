@@ -3,7 +3,9 @@ voltages of a recording, has `telltale encode` put it onto CAN and `telltale fea
 comes out."""
 
 import subprocess
+import sys
 import tomllib
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
 PLAUSIBLE_V = (1.0, 5.0)  # as min and max in the catalogs
 
 
@@ -50,9 +53,10 @@ class Windows:
 
 
 def read(path, spec):
-    """Reads a car's CSV. Its time column stays text, so that what is written back is what was read."""
+    """Reads a car's zipped CSV. Its time column stays text, so that what is written back is what was read."""
     options = pa.csv.ConvertOptions(column_types={"tboxTime": pa.string()})
-    table = pa.csv.read_csv(path, convert_options=options)
+    with zipfile.ZipFile(path) as archive, archive.open(archive.namelist()[0]) as file:
+        table = pa.csv.read_csv(file, convert_options=options)
     time = pc.strptime(table["tboxTime"], format="%Y-%m-%d %H:%M:%S", unit="s")
     cells = [name for name in table.column_names if name.startswith("V_")]
     volts = np.stack([column(table, name) for name in cells], 1)
@@ -61,6 +65,11 @@ def read(path, spec):
     amps[np.abs(amps) > 500] = np.nan
     seconds = time.to_numpy().astype("datetime64[s]").astype(np.int64)
     return Recording(table, spec, seconds, volts, amps, column(table, "BMSWarningInformation"))
+
+
+def cars(folder, recipe):
+    """Every car of the recipe, by name."""
+    return {name: read(folder / "ev_cell_faults" / spec["recording"], spec) for name, spec in recipe["cars"].items()}
 
 
 def column(table, name):

@@ -1,22 +1,73 @@
 """Calibrates on the tuning split, and writes down what the models do on whole recordings: evaluation/figures.md and
-evaluation/cells.png."""
+evaluation/cells.png. By itself it puts both cars' recordings through the committed model and prints its figures.
 
+    python evaluate.py --telltale ../../target/debug/telltale --data DIR --work DIR [--json]
+"""
+
+import argparse
+import json
+import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
-import export
+import data
+import int8 as quantization
 import network
 
 HERE = Path(__file__).parent
 
 
+def main():
+    options = arguments(__doc__)
+    options.work.mkdir(parents=True, exist_ok=True)
+    recipe = tomllib.loads((HERE / "recipe.toml").read_text())
+    manifest = tomllib.loads((HERE / "model.toml").read_text())
+    layers = quantization.load(HERE / manifest["onnx"])
+    result = {}
+    for name, car in data.cars(options.data, recipe).items():
+        windows = data.features(options.telltale, car, options.work, name)
+        result |= figures(name, car, windows, int8(layers, windows.x, recipe["quantize"]), manifest)
+    if options.json:
+        print(json.dumps(result))
+    else:
+        print("\n".join(f"{key:<36} {value}" for key, value in result.items()))
+
+
+def arguments(what):
+    parser = argparse.ArgumentParser(description=what, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--telltale", required=True, type=Path, help="the binary that computes features")
+    parser.add_argument("--data", required=True, type=Path, help="folder of the recordings (TELLTALE_DATA)")
+    parser.add_argument("--work", required=True, type=Path, help="scratch folder")
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    return parser.parse_args()
+
+
+def figures(name, car, w, logits, manifest):
+    """What the model says of one car: cells named, days before the BMS's highest warning, false alarms, AUC."""
+    y, calibration = truth(car, w), manifest["calibration"]
+    p = network.sigmoid(calibration["slope"] * logits + calibration["intercept"])
+    state = network.hysteresis(p, w.present, **manifest["decision"])
+    named = np.flatnonzero(state.any(0))
+    first = {f"Cell{c + 1}": (car.first_level_3 - w.end[np.argmax(state[:, c])]) / 86_400 for c in named}
+    healthy = w.present & (y == 0)
+    return {
+        f"{name}_named": list(first),
+        f"{name}_faulty": [f"Cell{c}" for c in car.spec["faulty_cells"]],
+        f"{name}_days_before_level_3": {cell: round(float(days), 2) for cell, days in first.items()},
+        f"{name}_healthy_cells_named": int((~np.isin(named + 1, car.spec["faulty_cells"])).sum()),
+        f"{name}_healthy_windows_at_half": int(((p >= 0.5) & healthy).sum()),
+        f"{name}_healthy_windows": int(healthy.sum()),
+        f"{name}_auc": float(network.auc(logits[w.present], y[w.present])),
+    }
+
+
 def int8(layers, x, recipe):
     """Logits as the vehicle computes them. x [..., features] -> [...]"""
-    q = export.quantise_input(x.reshape(-1, x.shape[-1]), recipe["input_limit"] / 127)
+    q = quantization.quantise_input(x.reshape(-1, x.shape[-1]), recipe["input_limit"] / 127)
     step = np.float32(recipe["output_limit"] / 127)
-    return (export.integers(layers, q)[:, 0].astype(np.float32) * step).reshape(x.shape[:-1])
+    return (quantization.integers(layers, q)[:, 0].astype(np.float32) * step).reshape(x.shape[:-1])
 
 
 def write(recipe, cars, windows, models):
@@ -126,3 +177,7 @@ def plot(path, recipe, cars, windows, model, calibration):
         axes[1][side].set_xlabel("window of 10 minutes, one every 5 minutes of operation")
     figure.tight_layout()
     figure.savefig(path, dpi=100, metadata={"Software": None})
+
+
+if __name__ == "__main__":
+    main()

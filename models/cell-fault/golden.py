@@ -5,7 +5,9 @@ with the vehicle's."""
 import numpy as np
 import onnxruntime
 
-import export
+import data  # noqa: F401, finds the folder of int8
+import int8
+
 
 
 def write(folder, file, layers, recipe):
@@ -26,7 +28,7 @@ def write(folder, file, layers, recipe):
         text += [f'input = "{q.tobytes().hex()}"', f'output = "{out.tobytes().hex()}"']
     volts, amps = example(rng)
     x, present = oracle(volts, amps)
-    q = export.quantise_input(np.where(present[:, None], x, 0), recipe["input_limit"] / 127)
+    q = int8.quantise_input(np.where(present[:, None], x, 0), recipe["input_limit"] / 127)
     out = answer(session, layers, q.T)
     text += ["", "# A window of 20 steps x 12 cells; nan is a step in which the signal had no value.", "[window]"]
     text += [f"amps = {plain(amps)}", "volts = [", *(f"    {plain(row)}," for row in volts), "]"]
@@ -39,7 +41,7 @@ def write(folder, file, layers, recipe):
 def answer(session, layers, q):
     """q [channels, subjects] int8 -> logits [subjects] int8"""
     out = session.run(None, {"features": q[None]})[0][0, 0]
-    np.testing.assert_array_equal(out, export.integers(layers, q.T)[:, 0])
+    np.testing.assert_array_equal(out, int8.integers(layers, q.T)[:, 0])
     return out
 
 

@@ -1,15 +1,15 @@
 """Trains, calibrates, exports and evaluates the model: everything in this folder that is made is made by
 
-    python train.py --telltale ../../target/release/telltale --data DIR --work DIR
+    python train.py --telltale ../../target/debug/telltale --data DIR --work DIR
 
-DATA holds the recordings' CSV files (CARD.md says where they come from); WORK takes about 300 MB of logs and tables.
+DATA holds the folder of recordings (CARD.md says where they come from); WORK takes about 300 MB of logs and tables,
+and the f32 weights.
 """
 
 import os
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # the order of sums, and with it the weights, must not depend on cores
 
-import argparse
 import hashlib
 import time
 import tomllib
@@ -19,25 +19,21 @@ import numpy as np
 
 import data
 import evaluate
-import export
 import faults
 import golden
+import int8
 import network
 
 HERE = Path(__file__).parent
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--telltale", required=True, type=Path, help="the binary that computes features")
-    parser.add_argument("--data", required=True, type=Path, help="folder of the recordings' CSV files")
-    parser.add_argument("--work", required=True, type=Path, help="scratch folder")
-    options = parser.parse_args()
+    options = evaluate.arguments(__doc__)
     options.work.mkdir(parents=True, exist_ok=True)
     recipe = tomllib.loads((HERE / "recipe.toml").read_text())
     started = time.monotonic()
 
-    cars = {name: data.read(options.data / spec["csv"], spec) for name, spec in recipe["cars"].items()}
+    cars = data.cars(options.data, recipe)
     windows = {name: data.features(options.telltale, car, options.work, name) for name, car in cars.items()}
     x, y = dataset(options, recipe, cars, windows)
     say(started, f"{len(x)} rows, {int(y.sum())} of them faults")
@@ -45,9 +41,10 @@ def main():
     shared = {k: v for k, v in recipe["fit"].items() if k not in ("hidden", "baseline_learning_rate")}
     params = network.fit(x, y, recipe["fit"]["hidden"], **shared)
     linear = network.fit(x, y, [], **shared | {"learning_rate": recipe["fit"]["baseline_learning_rate"]})
-    layers = export.quantise(params, x, recipe["quantize"])
+    np.savez(options.work / "weights.npz", *params, features=x)
+    layers = int8.quantise(params, x, recipe["quantize"])
     file = HERE / f"{recipe['name']}.int8.onnx"
-    export.save(layers, file, recipe["name"])
+    int8.save(layers, file, recipe["name"])
     say(started, f"{file.name}: {file.stat().st_size} bytes, {hashlib.sha256(file.read_bytes()).hexdigest()}")
 
     models = {

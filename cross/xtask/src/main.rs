@@ -11,6 +11,7 @@ mod code;
 mod cross_build;
 mod demo;
 mod firmware;
+mod models;
 mod needs;
 mod package;
 mod shell;
@@ -84,6 +85,15 @@ enum Task {
     Bench {
         #[command(subcommand)]
         bench: Bench,
+    },
+    /// Train a model, print its figures, quantize it, compare its runtimes
+    ///
+    /// Makes one Python environment from models/requirements.txt on first use, builds the agent for its feature code, and
+    /// runs the script of that name in the model's folder on the recordings (TELLTALE_DATA).
+    /// Example: `cargo xtask models evaluate state-of-health --json`.
+    Models {
+        #[command(subcommand)]
+        task: models::Models,
     },
     /// Run a fleet on this machine: cloud, vehicles, a drifting cell, a page that shows it
     ///
@@ -223,6 +233,7 @@ fn main() -> ExitCode {
         Task::Bench { bench: Bench::Snapshot } => bench::snapshot::run(),
         Task::Bench { bench: Bench::Summary } => bench::snapshot::summary(),
         Task::Firmware => firmware::run(),
+        Task::Models { task } => models::run(&task),
         Task::Package { target, binary } => package::run(&target, binary),
         Task::Bench { bench: Bench::Bridge { json } } => bench::bridge::run(json),
         Task::Bench { bench: Bench::Controller { binary } } => bench::controller::run(binary),

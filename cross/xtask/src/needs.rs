@@ -247,6 +247,7 @@ pub(crate) fn python(name: &str, requirements: &Path) -> Result<PathBuf> {
     if interpreter.exists() && fs::read_to_string(&stamp).is_ok_and(|held| held == wanted) {
         return Ok(interpreter);
     }
+    // Standard output may be a script's answer, which is read by another.
     eprintln!("making {name}: a Python environment with {}", requirements.display());
     let fresh = ["-m", "venv", "--clear"];
     shell::output(shell::program("python3").args(fresh).arg(&venv))

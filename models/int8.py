@@ -77,6 +77,18 @@ def save(layers, path, name):
     onnx.save(model, path)
 
 
+def load(path):
+    """The layers of a file that `save` wrote."""
+    graph, layers = onnx.load(path).graph, []
+    constants = {c.name: numpy_helper.to_array(c) for c in graph.initializer}
+    for node in graph.node:
+        x_scale, x_zero, w, w_scale, _, y_scale, y_zero, b = (constants[name] for name in node.input[1:])
+        layers.append({
+            "w": w, "b": b, "x_scale": x_scale, "x_zero": int(x_zero), "w_scale": w_scale, "y_scale": y_scale, "y_zero": int(y_zero),
+        })
+    return layers
+
+
 def quantise_input(x, scale):
     """As the vehicle does: ties to even."""
     return np.clip(np.rint(x.astype(np.float32) / np.float32(scale)), -127, 127).astype(np.int8)
