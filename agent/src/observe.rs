@@ -4,8 +4,8 @@
 use crate::mailbox::{Post, Unanswered};
 use crate::memory;
 use crate::status::{
-    AgentFacts, BusFacts, CaptureFacts, EstimateFacts, LaneFacts, LatencyFacts, MemoryFacts, ModelFacts, SignalFacts,
-    SpoolFacts, StatusReport, SubjectFacts, UplinkFacts,
+    AgentFacts, BusFacts, CaptureFacts, EstimateFacts, LaneFacts, LatencyFacts, MemoryFacts, ModelFacts,
+    SignalFacts, SpoolFacts, StatusReport, SubjectFacts, UplinkFacts,
 };
 use crate::store::{Clock, StoreHandle};
 use crate::uplink::UplinkView;

@@ -11,6 +11,7 @@ mod cars;
 mod dbc_differential;
 mod faults;
 mod footprint;
+mod health;
 mod heap;
 mod hostile;
 mod kill9;

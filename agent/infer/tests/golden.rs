@@ -8,12 +8,19 @@ use telltale_core::feature::{Extractor, FeatureSpec};
 use telltale_core::model::Manifest;
 use telltale_core::signal::{NoData, SampleSink as _};
 use telltale_wire::time::MonoTime;
-use vectors::{CELL_FAULT, CHANNELS, golden, golden_window, model};
+use vectors::{
+    CELL_FAULT, CHANNELS, Charges, GOLDEN_CHARGE, STATE_OF_HEALTH, golden, golden_window, model, model_of,
+};
 
 const CATALOG: &str = include_str!("../../../models/cell-fault/catalog-car2.toml");
 const DBC: &[u8] = include_bytes!("../../../models/cell-fault/bms.dbc");
 const FEATURES: &str = include_str!("../../../models/cell-fault/features.toml");
 const MANIFEST: &str = include_str!("../../../models/cell-fault/model.toml");
+
+const BENCH_CATALOG: &str = include_str!("../../../models/state-of-health/catalog-bench.toml");
+const BENCH_DBC: &[u8] = include_bytes!("../../../models/state-of-health/bench.dbc");
+const CHARGE_FEATURES: &str = include_str!("../../../models/state-of-health/features.toml");
+const HEALTH_MANIFEST: &str = include_str!("../../../models/state-of-health/model.toml");
 
 #[test]
 fn outputs_equal_those_of_onnx_runtime() {
@@ -107,4 +114,58 @@ fn a_window_of_voltages_becomes_the_features_and_logits_of_the_oracle() {
         });
     }
     assert_eq!((windows, window.input.len()), (1, CHANNELS * cells));
+}
+
+#[test]
+fn estimates_equal_those_of_onnx_runtime() {
+    let golden: Charges = toml::from_str(GOLDEN_CHARGE).unwrap();
+    assert!(golden.vector.len() >= 4);
+    for v in golden.vector {
+        let mut output = vec![0; v.subjects];
+        let channels = v.input.len() / v.subjects;
+        let mut model = model_of(STATE_OF_HEALTH, channels, v.subjects);
+        let kernels = model.kernels();
+        assert!(kernels.len() == 1 && kernels[0].contains("QLinearConvs 3 int8 layers"), "{kernels:#?}");
+        model.infer(&v.input, &mut output).unwrap();
+        assert_eq!(output, v.output, "{}", v.name);
+    }
+}
+
+/// A whole charge goes through the vehicle's grid, its meter and quantization.
+#[test]
+fn a_charge_becomes_the_features_and_the_estimate_of_the_oracle() {
+    let charge = toml::from_str::<Charges>(GOLDEN_CHARGE).unwrap().charge;
+    let catalog = Catalog::parse(BENCH_CATALOG, "catalog", &mut |_| Ok(BENCH_DBC.to_vec())).unwrap();
+    let spec = FeatureSpec::parse(CHARGE_FEATURES, "features").unwrap();
+    let manifest = Manifest::parse(HEALTH_MANIFEST, "manifest").unwrap();
+    assert_eq!(manifest.features_digest, spec.digest.to_hex());
+    let mut extractor = Extractor::new(&spec, &catalog).unwrap();
+    let [volts, first, second] = extractor.layout().signals().to_vec()[..] else { panic!("three signals") };
+    // The context is in the order of its names: current, temperature.
+    let (amps, celsius) = (first, second);
+    let (mut at, mut charges) = (MonoTime(0), 0);
+    for step in 0..charge.volts.len() {
+        extractor.take(at, |samples| {
+            samples.value(volts, charge.volts[step]);
+            samples.value(amps, charge.amps[step]);
+            samples.value(celsius, charge.celsius[step]);
+        });
+        at = at.plus(spec.period);
+        extractor.advance(at, |_, table| {
+            charges += 1;
+            for (channel, expected) in charge.features.iter().enumerate() {
+                let found = f64::from(table.normalised_at(channel, 0));
+                let name = &spec.features[channel].name;
+                assert!((found - expected).abs() < 1e-3, "{name}: {found}, {expected}");
+            }
+            let input: Vec<i8> = table.normalised().iter().map(|x| manifest.input.quantize(*x)).collect();
+            assert_eq!(input, charge.input);
+            let mut output = [0];
+            model_of(STATE_OF_HEALTH, input.len(), 1).infer(&input, &mut output).unwrap();
+            assert_eq!(output[..], charge.output);
+            // The invented cell has 0.12 ohm, and the step from rest shows it.
+            assert!((table.resistance(0).unwrap() - 0.12).abs() < 0.002, "{:?}", table.resistance(0));
+        });
+    }
+    assert_eq!(charges, 1);
 }

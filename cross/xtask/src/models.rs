@@ -90,10 +90,18 @@ fn folder(name: &str) -> Result<PathBuf> {
     }
 }
 
+/// The environment's folder below the target folder.
+const ENVIRONMENT: &str = "models-venv";
+
 /// The interpreter that has what the scripts import.
 fn python() -> Result<PathBuf> {
     needs::packages(&[needs::PYTHON_VENV]);
-    needs::python("models-venv", &shell::root().join(REQUIREMENTS))
+    needs::python(ENVIRONMENT, &shell::root().join(REQUIREMENTS))
+}
+
+/// The same if it has been made already.
+pub(crate) fn interpreter() -> Option<PathBuf> {
+    Some(shell::target_dir().join(ENVIRONMENT).join("bin/python")).filter(|python| python.exists())
 }
 
 fn recordings() -> PathBuf {

@@ -44,6 +44,10 @@ pub(crate) fn prepared(args: &[String]) -> Result<Command> {
     if let Some(python) = python {
         tests.env("TELLTALE_PYTHON", python);
     }
+    // Whoever has trained here has what a model's figures take; nobody else needs to fetch it for a test.
+    if let Some(python) = crate::models::interpreter() {
+        tests.env("TELLTALE_MODELS_PYTHON", python);
+    }
     Ok(tests)
 }
 

@@ -8,6 +8,9 @@ use telltale_infer::{Int8Model, Shape};
 pub(crate) const CELL_FAULT: &[u8] = include_bytes!("../../../../models/cell-fault/cell-fault.int8.onnx");
 const GOLDEN: &str = include_str!("../../../../models/cell-fault/golden.toml");
 pub(crate) const CHANNELS: usize = 8;
+pub(crate) const STATE_OF_HEALTH: &[u8] =
+    include_bytes!("../../../../models/state-of-health/state-of-health.int8.onnx");
+pub(crate) const GOLDEN_CHARGE: &str = include_str!("../../../../models/state-of-health/golden.toml");
 
 #[derive(Deserialize)]
 pub(crate) struct Vector {
@@ -21,6 +24,31 @@ pub(crate) struct Vector {
 
 pub(crate) fn model(onnx: &[u8], subjects: usize) -> Int8Model {
     Int8Model::load(onnx, Shape { channels: CHANNELS, subjects, output_channel: 0 }).unwrap()
+}
+
+/// A model of another input's width.
+pub(crate) fn model_of(onnx: &[u8], channels: usize, subjects: usize) -> Int8Model {
+    Int8Model::load(onnx, Shape { channels, subjects, output_channel: 0 }).unwrap()
+}
+
+/// A charge of one cell, a sample each period, and what has to become of it.
+#[derive(Deserialize)]
+pub(crate) struct Charge {
+    pub(crate) volts: Vec<f64>,
+    pub(crate) amps: Vec<f64>,
+    pub(crate) celsius: Vec<f64>,
+    pub(crate) features: Vec<f64>,
+    #[serde(deserialize_with = "hex")]
+    pub(crate) input: Vec<i8>,
+    #[serde(deserialize_with = "hex")]
+    pub(crate) output: Vec<i8>,
+}
+
+/// The golden vectors of a model that reads charges.
+#[derive(Deserialize)]
+pub(crate) struct Charges {
+    pub(crate) vector: Vec<Vector>,
+    pub(crate) charge: Charge,
 }
 
 /// A window of `[steps][cells]` volts and `[steps]` amps (NaN: no value), and what has to become of it.

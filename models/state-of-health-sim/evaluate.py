@@ -1,0 +1,76 @@
+"""What the committed model says of simulated packs that it never saw. Prints a line a pack, or with --json one object.
+
+    python evaluate.py --telltale ../../target/debug/telltale --work DIR [--json]
+"""
+
+import os
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+import argparse
+import json
+import tomllib
+from pathlib import Path
+
+import numpy as np
+
+import packs
+import health
+from health import int8
+
+HERE = Path(__file__).parent
+
+
+def arguments(what):
+    parser = argparse.ArgumentParser(description=what, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--telltale", required=True, type=Path, help="the binary that simulates and computes features")
+    parser.add_argument("--data", type=Path, help="not used: nothing here is recorded")
+    parser.add_argument("--work", required=True, type=Path, help="scratch folder")
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    return parser.parse_args()
+
+
+def main():
+    options = arguments(__doc__)
+    recipe = tomllib.loads((HERE / "recipe.toml").read_text())
+    result = figures(packs.make(options.telltale, options.work, recipe)[1], recipe)
+    print(json.dumps(result) if options.json else "\n".join(f"{key:<24} {value}" for key, value in result.items()))
+
+
+def figures(test, recipe):
+    """Of the files in this folder."""
+    manifest, document = (tomllib.loads((HERE / n).read_text()) for n in ("model.toml", "features.toml"))
+    scale, offset = (np.array([f.get(k, 0.0) for f in document["feature"]]) for k in ("scale", "offset"))
+    e = manifest["estimate"]
+    model = health.Fitted(
+        offset, scale, e["offset"], e["scale"], [], int8.load(HERE / manifest["onnx"]), [], recipe["charge"], recipe["quantize"]
+    )
+    each, inside, count, silent = {}, [], 0, 0
+    for pack in test:
+        said = within(pack.x, document, e["bounds"])
+        width = np.array(e["half_width"])[np.minimum(health.missing(pack.x, recipe["charge"]), len(e["half_width"]) - 1)]
+        error = model.predict(pack.x) - pack.y
+        count, silent = count + len(said), silent + int((~said).sum())
+        if said.any():
+            each[pack.name] = health.rmse(error[said], 0)
+            inside.append(np.abs(error[said]) <= width[said])
+    worst = max(each, key=each.get)
+    return {
+        "sim_rmse": float(np.mean(list(each.values()))), "sim_worst": {"unit": worst, "rmse": each[worst]},
+        "sim_coverage": float(np.concatenate(inside).mean()), "packs": len(test), "packs_judged": len(each),
+        "cells": count, "cells_indeterminate": silent, "per_pack": each,
+    }
+
+
+def within(x, document, bounds):
+    """Which rows lie inside the manifest's bounds."""
+    names = [f["name"] for f in document["feature"]]
+    count = sum(f["op"] in ("charge_between", "charge_fade") for f in document["feature"])
+    x = x.copy()
+    x[:, count : 2 * count] = ~np.isnan(x[:, :count])
+    columns = {b["feature"]: x[:, names.index(b["feature"])] for b in bounds}
+    return np.all([(columns[b["feature"]] >= b["low"]) & (columns[b["feature"]] <= b["high"]) for b in bounds], 0)
+
+
+if __name__ == "__main__":
+    main()
