@@ -89,6 +89,12 @@ impl Director {
         Ok(issue.map_or(0, |issue| issue.targets_v.unsigned_abs()))
     }
 
+    /// The version that was signed last, for when nothing can be signed now; 0 if there is none, or it can't be read.
+    pub(crate) async fn last_version(&self, vehicle: &VehicleId) -> u64 {
+        let version = self.store.issued_version(vehicle).await;
+        version.ok().flatten().map_or(0, i64::unsigned_abs)
+    }
+
     /// A file of the director's, for this vehicle.
     pub(crate) async fn file(
         &self,

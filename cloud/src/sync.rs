@@ -139,10 +139,13 @@ impl Desk {
     /// them come again, and the vehicle asks again with its next request.
     async fn desired(&self, vehicle: &VehicleId) -> u64 {
         let Some(director) = &self.director else { return 0 };
-        director.version(vehicle, now()).await.unwrap_or_else(|error| {
-            log::error!("{vehicle}: what it is to have can't be signed: {error}");
-            0
-        })
+        match director.version(vehicle, now()).await {
+            Ok(version) => version,
+            Err(error) => {
+                log::error!("{vehicle}: what it is to have can't be signed: {error}");
+                director.last_version(vehicle).await
+            }
+        }
     }
 
     fn admit<'a>(&self, peer: &'a Peer) -> Result<&'a VehicleId, Refusal> {

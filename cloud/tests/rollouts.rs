@@ -61,7 +61,7 @@ async fn a_model_comes_in_whole_or_not_at_all() {
     let found = registry::import(dir.path()).unwrap();
     assert_eq!((found.len(), found[0].author.as_deref()), (1, Some("ann")));
 
-    let first = dir.path().join("chunks").join(Digest::of(&chunks[0]).to_hex());
+    let first = dir.path().join("chunk").join(Digest::of(&chunks[0]).to_hex());
     let mut bytes = chunks[0].clone();
     bytes[0] ^= 1;
     std::fs::write(&first, &bytes).unwrap();
@@ -71,7 +71,7 @@ async fn a_model_comes_in_whole_or_not_at_all() {
     std::fs::remove_file(&first).unwrap();
     assert!(matches!(registry::import(dir.path()), Err(ImportError::NoChunk { .. })));
     std::fs::write(&first, &chunks[0]).unwrap();
-    std::fs::write(dir.path().join(index.path().to_string()), b"no index").unwrap();
+    std::fs::write(dir.path().join("index").join(index.path().to_string()), b"no index").unwrap();
     assert!(matches!(registry::import(dir.path()), Err(ImportError::Index { .. })));
 }
 

@@ -138,11 +138,11 @@ impl World {
         let body = index.encode().unwrap();
         let path = index.path().to_string();
         let folder = self.dir.path().join(format!("bundle-{release}"));
-        fs::create_dir_all(folder.join(FAMILY)).unwrap();
-        fs::create_dir_all(folder.join("chunks")).unwrap();
-        fs::write(folder.join(&path), &body).unwrap();
+        fs::create_dir_all(folder.join("index").join(FAMILY)).unwrap();
+        fs::create_dir_all(folder.join("chunk")).unwrap();
+        fs::write(folder.join("index").join(&path), &body).unwrap();
         for chunk in &chunks {
-            fs::write(folder.join("chunks").join(Digest::of(chunk).to_hex()), chunk).unwrap();
+            fs::write(folder.join("chunk").join(Digest::of(chunk).to_hex()), chunk).unwrap();
         }
         let custom = Custom { hardware_ids: index.hardware.clone(), release, family: index.family.clone() };
         self.targets.insert(path.clone(), Target::of(&body, Some(custom)));

@@ -16,8 +16,8 @@ pub(super) enum ModelCommand {
 Example:
   telltale-cloud model import --db fleet.db --by ann out/cell-fault
 
-The folder is the one that `telltale bundle build` wrote: an index NAME-RELEASE.index, and its chunks, each named by its
-SHA-256, beside it or in `chunks`. Nothing is stored unless every byte is what the index says. A model is offered to
+The folder is the one that `telltale bundle build` wrote, or a repository's: `index/FAMILY/NAME-RELEASE.index`, and the
+chunks in `chunk`, each named by its SHA-256. Nothing is stored unless every byte is what the index says. A model is offered to
 vehicles only after a second person approved it, a rollout released it, and the image repository signed its index.")]
     Import {
         #[command(flatten)]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use telltale_wire::bundle::{BundleError, BundleIndex, MAX_INDEX, PartKind};
 use telltale_wire::digest::Digest;
 
-/// How deep below the folder an index may lie: `FAMILY/NAME-RELEASE.index`, and one more.
+/// How deep below the folder an index may lie: `index/FAMILY/NAME-RELEASE.index`.
 const MAX_DEPTH: usize = 3;
 /// Entries of folders that are looked at.
 const MAX_ENTRIES: usize = 20_000;
@@ -42,7 +42,7 @@ pub enum ImportError {
         source: BundleError,
     },
     /// A chunk is not there.
-    #[error("chunk {digest} of {} is missing: it is looked for beside the index and in `chunks`", .index.display())]
+    #[error("chunk {digest} of {} is missing: it is looked for in `chunk` and beside the index", .index.display())]
     NoChunk {
         /// The index.
         index: PathBuf,
@@ -100,8 +100,7 @@ fn bundle(dir: &Path, path: &Path) -> Result<NewModel, ImportError> {
     let index =
         BundleIndex::decode(&body).map_err(|source| ImportError::Index { path: path.to_owned(), source })?;
     let beside = path.parent().unwrap_or(dir);
-    let places =
-        [dir.join("chunks"), dir.join("chunk"), beside.join("chunks"), beside.to_owned(), dir.to_owned()];
+    let places = [dir.join("chunk"), beside.to_owned(), dir.to_owned()];
     let mut chunks = Vec::with_capacity(index.chunks.len());
     for chunk in index.chunks() {
         let name = chunk.digest.to_hex();

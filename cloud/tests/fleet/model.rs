@@ -47,12 +47,12 @@ pub fn bundle(release: u32) -> (BundleIndex, Vec<Vec<u8>>) {
 
 /// The bundle as the folder that its builder writes.
 pub fn write(index: &BundleIndex, chunks: &[Vec<u8>], dir: &Path) {
-    let path = dir.join(index.path().to_string());
+    let path = dir.join("index").join(index.path().to_string());
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    std::fs::create_dir_all(dir.join("chunks")).unwrap();
+    std::fs::create_dir_all(dir.join("chunk")).unwrap();
     std::fs::write(path, index.encode().unwrap()).unwrap();
     for chunk in chunks {
-        std::fs::write(dir.join("chunks").join(Digest::of(chunk).to_hex()), chunk).unwrap();
+        std::fs::write(dir.join("chunk").join(Digest::of(chunk).to_hex()), chunk).unwrap();
     }
 }
 

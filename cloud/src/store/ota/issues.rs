@@ -2,6 +2,7 @@
 
 use super::OtaError;
 use crate::store::Store;
+use telltale_wire::ids::VehicleId;
 
 /// What the director signed for a vehicle.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -34,6 +35,12 @@ impl Store {
         Ok(sqlx::query_as(sql).bind(vehicle).fetch_optional(&self.readers).await?)
     }
 
+    /// The version of a vehicle's targets that was signed last.
+    pub(crate) async fn issued_version(&self, vehicle: &VehicleId) -> Result<Option<i64>, OtaError> {
+        let sql = "SELECT targets_v FROM director WHERE vehicle = (SELECT id FROM vehicles WHERE name = ?)";
+        Ok(sqlx::query_scalar(sql).bind(vehicle.as_str()).fetch_optional(&self.readers).await?)
+    }
+
     /// Keeps what the director signed. `false` if another request was faster: what that one signed counts, so that a
     /// version never has two contents.
     pub(crate) async fn keep_issue(&self, vehicle: i64, issue: &Issue) -> Result<bool, OtaError> {
@@ -64,7 +71,6 @@ impl Store {
 mod tests {
     use super::*;
     use std::time::Duration;
-    use telltale_wire::ids::VehicleId;
 
     #[tokio::test]
     async fn a_version_never_has_two_contents() {
@@ -86,6 +92,8 @@ mod tests {
             assert!(!store.keep_issue(1, &issue(late, 8)).await.unwrap(), "version {late}");
         }
         assert_eq!(store.issue(1).await.unwrap(), Some(issue(1, 7)));
+        assert_eq!(store.issued_version(&VehicleId::new("a").unwrap()).await.unwrap(), Some(1));
+        assert_eq!(store.issued_version(&VehicleId::new("b").unwrap()).await.unwrap(), None);
         assert!(store.keep_issue(1, &issue(2, 8)).await.unwrap());
     }
 }
