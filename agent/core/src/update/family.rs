@@ -244,6 +244,10 @@ impl Family {
                 self.fail(Failure { reason: UpdateReason::Withdrawn, why })
             }
             (Event::Prepared, Some(State::Offered)) => self.enter(State::Downloading, [], [Effect::Fetch]),
+            // The agent has started again, and has the index.
+            (Event::Prepared, Some(State::Downloading)) => {
+                Some(Step { kept: self.kept.clone(), effects: vec![Effect::Fetch] })
+            }
             (Event::Fetched, Some(State::Downloading)) => self.staged(),
             (Event::Tested, Some(State::Staged)) => self.enter(State::SelfTested, [], []),
             (Event::Failed(failure), Some(_)) => self.fail(failure),
@@ -384,7 +388,7 @@ impl Family {
             ran_s: comparison.ran.as_secs(),
         };
         let total = self.before.plus(now);
-        if let Some(failure) = self.policy.breach(comparison, total) {
+        if let Some(failure) = self.policy.breach(comparison, total, stage) {
             return self.fail(failure);
         }
         if stage.is_over(total) {

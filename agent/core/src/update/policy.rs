@@ -32,7 +32,7 @@ pub struct Policy {
     pub attempts: u8,
     /// The share of verdicts that may differ from the model before, in percent.
     pub differ_percent: u8,
-    /// Windows before that share is judged.
+    /// Windows before that share is judged, or as many as the stage has.
     pub judge_after: u64,
     /// How much of a stage a power cut may cost.
     pub checkpoint: Duration,
@@ -53,8 +53,9 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// What the candidate did that it may not; `total` counts the earlier starts of the stage too.
-    pub(super) fn breach(&self, now: &Comparison, total: Progress) -> Option<Failure> {
+    /// What the candidate did that it may not; `total` counts the earlier starts of the stage too. No stage ends
+    /// without its share having been judged.
+    pub(super) fn breach(&self, now: &Comparison, total: Progress, stage: Stage) -> Option<Failure> {
         let ran = &now.candidate_ran;
         let failed = |reason, why| Some(Failure { reason, why });
         if ran.no_output > 0 {
@@ -72,7 +73,7 @@ impl Policy {
         }
         let share =
             u128::from(total.differ) * 100 > u128::from(total.compared) * u128::from(self.differ_percent);
-        if total.windows >= self.judge_after && share {
+        if total.windows >= self.judge_after.min(stage.windows) && share {
             let why = format!(
                 "{} of {} verdicts differ, {} % may",
                 total.differ, total.compared, self.differ_percent

@@ -24,7 +24,8 @@ pub struct Release {
 
 impl fmt::Display for Release {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "release {} ({})", self.number, self.version)
+        write!(f, "release {}", self.number)?;
+        if self.version.is_empty() { Ok(()) } else { write!(f, " ({})", self.version) }
     }
 }
 

@@ -198,6 +198,18 @@ fn hiccups_are_forgiven_and_a_share_is_judged_over_enough_windows() {
 }
 
 #[test]
+fn a_stage_that_is_shorter_than_the_judgement_is_judged_at_its_end() {
+    let stage = Stage { windows: 4, time: Duration::ZERO };
+    let mut rig = Rig::new();
+    rig.to(State::Shadow, 7);
+    rig.family.set_policy(Policy { shadow: stage, ..policy() });
+    let mut comparison = went_well(4, 10);
+    comparison.disagreements.only_candidate_anomalous = comparison.compared;
+    rig.event(Event::Compared(comparison));
+    assert_eq!(rig.state(), State::Refused(UpdateReason::Disagrees));
+}
+
+#[test]
 fn attempts_are_counted_before_the_candidate_runs_and_used_up() {
     for (state, ended) in [
         (State::Staged, State::Refused(UpdateReason::AttemptsUsed)),
@@ -308,6 +320,19 @@ fn a_model_that_is_lost_on_disk_leaves_the_best_that_is_left() {
         ((Place::Factory, None), State::RolledBack(UpdateReason::Damaged))
     );
     assert!(rig.family.handle(Event::Unusable(Place::Factory, damaged())).unwrap().is_none());
+}
+
+#[test]
+fn a_download_goes_on_after_a_start_once_it_is_offered_again() {
+    for (state, expected) in
+        [(State::Offered, "Prepare; downloading; Fetch"), (State::Downloading, "Prepare; Fetch")]
+    {
+        let mut rig = Rig::new();
+        rig.to(state, 7).restart().told();
+        assert_eq!(rig.family.consider(7, &release(7).bundle), Interest::Continue);
+        rig.event(Event::Offered(release(7), Ok(()))).event(Event::Prepared);
+        assert_eq!(rig.told(), expected);
+    }
 }
 
 #[test]
