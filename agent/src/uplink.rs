@@ -1,10 +1,12 @@
 //! The uplink on a real line: HTTPS/2 with mutual TLS, one connection, carrying what the state machine of
 //! `telltale_core::uplink` decides.
 
+mod courier;
 mod line;
 mod meter;
 mod purse;
 
+pub use courier::{Courier, CourierError};
 pub use purse::Purse;
 
 use crate::store::{Clock, StoreEnded, StoreHandle};
@@ -12,12 +14,13 @@ use crate::tls::CredentialError;
 use hyper::body::Bytes;
 use line::{Answer, Line, LineError};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use telltale_core::uplink::{Advice, Phase, Uplink, UplinkConfig, UplinkStats};
 use telltale_wire::envelope;
 use telltale_wire::ids::VehicleId;
 use telltale_wire::sync::SyncRequest;
-use telltale_wire::time::MonoTime;
+use telltale_wire::time::{MonoTime, WallTime};
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -77,6 +80,12 @@ pub struct UplinkView {
     pub taken_at: Option<MonoTime>,
     /// Why the latest exchange failed; `None` if it did not.
     pub trouble: Option<String>,
+    /// The version of what the cloud wants of this vehicle, as of the latest answer; 0 for nothing.
+    pub desired_state: u64,
+    /// What time it was by the server at the latest answer, and by this machine.
+    pub server_time: Option<(WallTime, MonoTime)>,
+    /// Carries other requests over the same connection.
+    pub courier: Option<Courier>,
 }
 
 /// Why the uplink ended. Trouble on the line is not among these: it is logged and tried again.
@@ -124,7 +133,8 @@ pub async fn run_in_view(
 ) -> Result<UplinkStats, UplinkError> {
     let (budget, keeper) = config.purse.as_ref().map(|purse| purse.open(clock())).unzip();
     let machine = Uplink::new(config.pace, config.vehicle.clone(), config.seed).with_budget(budget);
-    let line = Line::new(&config)?;
+    let line = Arc::new(Line::new(&config)?);
+    view.send_modify(|view| view.courier = Some(Courier::new(&line)));
     let mut run = Run { machine, line, keeper, store, clock, until, view };
     let outcome = tokio::select! {
         biased;
@@ -137,13 +147,14 @@ pub async fn run_in_view(
     if let (Some(keeper), Some(budget)) = (&mut run.keeper, run.machine.budget()) {
         keeper.close(budget, (run.clock)());
     }
+    view.send_modify(|view| view.courier = None);
     outcome.map(|()| run.machine.stats())
 }
 
 /// The uplink at work.
 struct Run<'a> {
     machine: Uplink,
-    line: Line,
+    line: Arc<Line>,
     keeper: Option<purse::Keeper>,
     store: StoreHandle,
     clock: Clock,
@@ -215,6 +226,10 @@ impl Run<'_> {
         self.view.send_modify(|view| {
             view.taken_at = if trouble.is_none() { Some(now) } else { view.taken_at };
             view.trouble.clone_from(&trouble);
+            if let Ok(Answer::Taken(response)) = &answered {
+                view.desired_state = response.desired_state;
+                view.server_time = Some((response.server_time, now));
+            }
         });
         match answered {
             Ok(Answer::Taken(response)) => {
@@ -228,7 +243,7 @@ impl Run<'_> {
             },
             Err(_) => {
                 log::warn!("sync failed: {}", trouble.unwrap_or_default());
-                self.line.hang_up();
+                self.line.hang_up().await;
                 self.machine.handle_failure(now);
             }
         }

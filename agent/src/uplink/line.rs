@@ -1,4 +1,4 @@
-//! The connection: made when it is needed, metered, one exchange at a time.
+//! The connection: made when it is needed, metered, for syncs and for what else goes over it.
 
 use super::meter::{Meter, Metered};
 use super::{LineConfig, UplinkError};
@@ -16,6 +16,7 @@ use telltale_wire::envelope::{self, EnvelopeError, HEADER_LEN, MAX_PAYLOAD};
 use telltale_wire::sync::{CONTENT_TYPE, SYNC_PATH, SyncRefusal, SyncResponse};
 use thiserror::Error;
 use tokio::net::TcpStream;
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -63,7 +64,7 @@ pub(super) struct Line {
     tls: TlsConnector,
     connect_timeout: Duration,
     request_timeout: Duration,
-    sender: Option<SendRequest<Full<Bytes>>>,
+    sender: Mutex<Option<SendRequest<Full<Bytes>>>>,
     pub(super) meter: Arc<Meter>,
 }
 
@@ -88,37 +89,59 @@ impl Line {
             credentials,
             connect_timeout: config.connect_timeout,
             request_timeout: config.request_timeout,
-            sender: None,
+            sender: Mutex::new(None),
             meter: Arc::new(Meter::default()),
         })
     }
 
-    pub(super) async fn exchange(&mut self, body: Bytes) -> Result<Answer, LineError> {
-        let mut sender = match self.sender.take().filter(SendRequest::is_ready) {
-            Some(sender) => sender,
-            None => {
-                let limit = self.connect_timeout;
-                timeout(limit, self.connect()).await.map_err(|_| LineError::Timeout(limit))??
-            }
-        };
-        let request = Request::post(format!("https://{}:{}{SYNC_PATH}", bracketed(&self.host), self.port))
+    pub(super) async fn exchange(&self, body: Bytes) -> Result<Answer, LineError> {
+        let request = Request::post(self.url(SYNC_PATH))
             .header(header::CONTENT_TYPE, CONTENT_TYPE)
             .body(Full::new(body))?;
-        let limit = self.request_timeout;
-        let exchange = async {
-            let response = sender.send_request(request).await?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), HEADER_LEN + MAX_PAYLOAD);
-            Ok::<_, LineError>((status, body.collect().await.map_err(LineError::Body)?.to_bytes()))
-        };
-        let (status, body) = timeout(limit, exchange).await.map_err(|_| LineError::Timeout(limit))??;
-        self.sender = Some(sender);
+        let (status, body) = self.send(request, HEADER_LEN + MAX_PAYLOAD).await?;
         let foreign = |source| LineError::Foreign { status, host: self.host.clone(), source };
         if status.is_success() {
             envelope::open(&body).map(Answer::Taken).map_err(foreign)
         } else {
             envelope::open(&body).map(Answer::Refused).map_err(foreign)
         }
+    }
+
+    /// What stands at a path of the server, if that has at most so many bytes.
+    pub(super) async fn get(&self, path: &str, most: usize) -> Result<(StatusCode, Bytes), LineError> {
+        self.send(Request::get(self.url(path)).body(Full::new(Bytes::new()))?, most).await
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("https://{}:{}{path}", bracketed(&self.host), self.port)
+    }
+
+    async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+        most: usize,
+    ) -> Result<(StatusCode, Bytes), LineError> {
+        let mut sender = self.sender().await?;
+        let limit = self.request_timeout;
+        let exchange = async {
+            let response = sender.send_request(request).await?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), most);
+            Ok::<_, LineError>((status, body.collect().await.map_err(LineError::Body)?.to_bytes()))
+        };
+        timeout(limit, exchange).await.map_err(|_| LineError::Timeout(limit))?
+    }
+
+    /// A way into the connection, which is made if there is none.
+    async fn sender(&self) -> Result<SendRequest<Full<Bytes>>, LineError> {
+        let mut held = self.sender.lock().await;
+        if let Some(sender) = held.as_ref().filter(|sender| sender.is_ready()) {
+            return Ok(sender.clone());
+        }
+        let limit = self.connect_timeout;
+        let sender = timeout(limit, self.connect()).await.map_err(|_| LineError::Timeout(limit))??;
+        *held = Some(sender.clone());
+        Ok(sender)
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, LineError> {
@@ -142,8 +165,8 @@ impl Line {
     }
 
     /// Gives the connection up; the next exchange makes another.
-    pub(super) fn hang_up(&mut self) {
-        self.sender = None;
+    pub(super) async fn hang_up(&self) {
+        *self.sender.lock().await = None;
     }
 
     /// An error with all its causes, and what to do where certificates are the cause.
