@@ -16,6 +16,7 @@ use crate::prepare::Prepared;
 use crate::reload::Reloader;
 use crate::state;
 use crate::store::{Clock, Store, StoreHandle};
+use crate::update::{self, Depot, Inbox, UpdateFacts, Updates, orders};
 use crate::uplink::{self, LineConfig, Purse, Until, UplinkError, UplinkView};
 use anyhow::Context as _;
 use std::path::Path;
@@ -46,7 +47,7 @@ impl Agent {
     /// What can't be used, and why.
     pub fn prepare(config: Config) -> anyhow::Result<Agent> {
         let budget = Budget::of(config.inference_budget());
-        Ok(Agent { prepared: Prepared::read(config, &budget)?, budget })
+        Ok(Agent { prepared: Prepared::read(config, &budget, None)?, budget })
     }
 
     /// Runs until a signal, or until a log has been judged and synced. A reload reads `path` again.
@@ -54,8 +55,8 @@ impl Agent {
     /// # Errors
     /// If the source fails, or the spool can't be used.
     pub fn run(self, path: &Path) -> anyhow::Result<()> {
-        let Agent { prepared, budget } = self;
-        let Prepared { config, catalog, pipeline } = &prepared;
+        let Agent { mut prepared, budget } = self;
+        let config = prepared.config.clone();
         limits::apply(&config.limits);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         // A file that may not grow is an error like any other (setrlimit(2): RLIMIT_FSIZE), not the agent's end.
@@ -64,6 +65,13 @@ impl Agent {
         // Locked before the boot is counted: an agent that is turned away leaves no trace.
         let files = Directory::lock(directory)?;
         let boot = state::next_boot(directory)?;
+        let depot = config.update.as_ref().map(|update| Depot::open(update, &config.models)).transpose()?;
+        let depot = depot.map(Arc::new);
+        if let Some(depot) = &depot {
+            depot.start();
+            prepared = Prepared::read(config.clone(), &budget, Some(depot))?;
+        }
+        let Prepared { catalog, pipeline, .. } = &prepared;
         let clock: Clock = Arc::new(now);
         let (store, report) = Store::start(files, config.spool.spool(), boot, Arc::clone(&clock))?;
         log::info!(
@@ -84,7 +92,7 @@ impl Agent {
                 models,
             }),
         );
-        let ties = Ties { path, budget, store: store.handle(), clock, boot };
+        let ties = Ties { path, budget, store: store.handle(), clock, boot, depot };
         let outcome = runtime.block_on(ties.serve(prepared));
         // Without this a task that waits for the network would hold up the end.
         runtime.shutdown_background();
@@ -101,6 +109,7 @@ struct Ties<'a> {
     store: StoreHandle,
     clock: Clock,
     boot: BootId,
+    depot: Option<Arc<Depot>>,
 }
 
 impl Ties<'_> {
@@ -124,19 +133,30 @@ impl Ties<'_> {
             clock: Arc::clone(&self.clock),
             notifier: Arc::clone(&notifier),
             catalog: tokio::sync::Mutex::new(catalog.clone()),
+            depot: self.depot.clone(),
             in_force,
         });
+        let (orders, inbox) = orders();
+        let (tell, told) = watch::channel(self.depot.as_ref().map_or_else(Vec::new, |depot| depot.facts()));
+        let watched = viewed.clone();
         let observer = Arc::new(self.observer(
             &config,
             post.clone(),
             viewed,
             Seen::nothing(Arc::clone(pipeline.outline())),
+            self.depot.as_ref().map(|_| told),
         ));
-        open_control(&config, Desk { observer: Arc::clone(&observer), reloader: Arc::clone(&reloader) });
+        let desk = Desk {
+            observer: Arc::clone(&observer),
+            reloader: Arc::clone(&reloader),
+            orders: self.depot.as_ref().map(|_| orders),
+        };
+        open_control(&config, desk);
         open_metrics(&config, observer);
         let (store, totals_seen) = (self.store.clone(), Arc::clone(&totals));
         let capture = Capture { store, stop: Arc::clone(&stop), totals, mailbox };
         let mut capture = capture.start(&config, catalog, pipeline)?;
+        let updates = self.updates(&config, &reloader, &post, watched, tell, inbox)?;
         tokio::spawn(reload_at_hangup(signal(SignalKind::hangup())?, reloader));
         tokio::spawn(report_status(
             follows.clone(),
@@ -165,6 +185,9 @@ impl Ties<'_> {
             _ = terminate.recv() => None,
             _ = interrupt.recv() => None,
         };
+        if let Some(updates) = updates {
+            updates.stop().await;
+        }
         // The line that ran beside capture is closed first; what is left is drained below if the log has ended.
         hang_up.send_replace(true);
         syncing.await??;
@@ -194,12 +217,38 @@ impl Ties<'_> {
         Ok(())
     }
 
+    /// Starts the updates' thread, if there is an `[update]`.
+    fn updates(
+        &self,
+        config: &Config,
+        reloader: &Arc<Reloader>,
+        post: &Post,
+        uplink: watch::Receiver<UplinkView>,
+        tell: watch::Sender<Vec<UpdateFacts>>,
+        inbox: Inbox,
+    ) -> anyhow::Result<Option<Updates>> {
+        let (Some(settings), Some(depot)) = (&config.update, &self.depot) else { return Ok(None) };
+        let ties = update::Ties {
+            settings: settings.clone(),
+            vehicle: config.vehicle.clone(),
+            depot: Arc::clone(depot),
+            reloader: Arc::clone(reloader),
+            post: post.clone(),
+            store: self.store.clone(),
+            clock: Arc::clone(&self.clock),
+            uplink,
+            tell,
+        };
+        Updates::start(ties, inbox).map(Some)
+    }
+
     fn observer(
         &self,
         config: &Config,
         post: Post,
         uplink: watch::Receiver<UplinkView>,
         seen: Seen,
+        updates: Option<watch::Receiver<Vec<UpdateFacts>>>,
     ) -> Observer {
         Observer {
             vehicle: config.vehicle.to_string(),
@@ -212,6 +261,7 @@ impl Ties<'_> {
             store: self.store.clone(),
             uplink,
             seen,
+            updates,
         }
     }
 }

@@ -46,6 +46,9 @@ enum Command {
     LogLevel(command::tell::LogLevelArgs),
     /// Ask the running agent to send what stood on the buses around now
     Snapshot(command::snapshot::Args),
+    /// Look at the models that came over the air; pin, roll back or forget one
+    #[command(subcommand)]
+    Model(command::model::Command),
     /// Replay recordings and report what was decoded and judged
     Replay(command::replay::Args),
     /// Check DBC files
@@ -120,6 +123,7 @@ fn dispatch(command: Command, level_asked: bool) -> anyhow::Result<()> {
         Command::Reload(args) => command::tell::reload(&args),
         Command::LogLevel(args) => command::tell::log_level(&args),
         Command::Snapshot(args) => command::snapshot::main(&args),
+        Command::Model(command) => command::model::main(&command),
         Command::Replay(args) => command::replay::main(&args),
         Command::Dbc(command) => command::dbc::main(&command),
         Command::Catalog(command) => command::catalog::main(&command),

@@ -1,8 +1,10 @@
 //! The agent's configuration file.
 
 mod snapshot;
+mod update;
 
 pub use snapshot::SnapshotSettings;
+pub use update::{StageSettings, UpdateSettings};
 
 use crate::check;
 use crate::control;
@@ -49,6 +51,8 @@ pub struct Config {
     pub spool: SpoolSettings,
     /// The cloud. Without it, records stay on board.
     pub uplink: Option<UplinkSettings>,
+    /// Models over the air. Without it, the configured models run.
+    pub update: Option<UpdateSettings>,
     /// What is kept and sent around a moment.
     #[serde(default)]
     pub snapshot: SnapshotSettings,
@@ -472,6 +476,9 @@ impl Config {
         if let Some(uplink) = &config.uplink {
             uplink.check()?;
         }
+        if let Some(update) = &config.update {
+            update.check()?;
+        }
         Ok(config)
     }
 
@@ -487,6 +494,9 @@ impl Config {
         }
         if let Some(socket) = self.control.socket.as_mut().filter(|path| !path.as_os_str().is_empty()) {
             place(socket);
+        }
+        if let Some(update) = &mut self.update {
+            update.places().into_iter().for_each(place);
         }
         if let Some(uplink) = &mut self.uplink {
             [&mut uplink.ca, &mut uplink.cert, &mut uplink.key].into_iter().for_each(place);

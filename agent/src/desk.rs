@@ -4,6 +4,7 @@ use crate::control::{Answering, Request, SnapshotOrder};
 use crate::logging;
 use crate::observe::Observer;
 use crate::reload::Reloader;
+use crate::update::{ModelOrder, Orders};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,8 @@ use telltale_core::snapshot::{SnapshotRequest, Triggered};
 pub(crate) struct Desk {
     pub(crate) observer: Arc<Observer>,
     pub(crate) reloader: Arc<Reloader>,
+    /// The way to the updates, if there is an `[update]`.
+    pub(crate) orders: Option<Orders>,
 }
 
 impl Answering for Desk {
@@ -28,6 +31,7 @@ impl Answering for Desk {
                 Ok(Value::Null)
             }
             Request::Snapshot(order) => self.snapshot(order).await,
+            Request::Model(order) => self.model(order).await,
         }
     }
 }
@@ -36,6 +40,17 @@ impl Answering for Desk {
 const MAX_NOTE: usize = 200;
 
 impl Desk {
+    /// Carries out what is asked of the updates, and tells what is known of them.
+    async fn model(&self, order: ModelOrder) -> Result<Value, String> {
+        let Some(orders) = &self.orders else {
+            return Err("this agent takes no updates: its configuration has no `[update]`".into());
+        };
+        if order != ModelOrder::List {
+            orders.give(order).await?;
+        }
+        serde_json::to_value(self.observer.updates()).map_err(|error| error.to_string())
+    }
+
     async fn snapshot(&self, order: SnapshotOrder) -> Result<Value, String> {
         let seconds = |seconds: Option<u32>| seconds.map(|s| Duration::from_secs(u64::from(s)));
         let request = SnapshotRequest {

@@ -31,19 +31,18 @@ impl Budget {
     }
 }
 
-/// Puts each model behind a door of its own.
+/// Puts a model behind a door of its own. `own` is what it was signed for, where that is less than the budget of all.
 #[must_use]
-pub fn guard(models: Vec<LoadedModel>, budget: &Budget) -> Vec<LoadedModel> {
-    let behind = |loaded: LoadedModel| LoadedModel {
-        model: Box::new(Guarded { model: loaded.model, budget: budget.clone(), overran: None }),
-        ..loaded
-    };
-    models.into_iter().map(behind).collect()
+pub fn guard(loaded: LoadedModel, budget: &Budget, own: Option<Duration>) -> LoadedModel {
+    let model = Guarded { model: loaded.model, budget: budget.clone(), own, took: None, overran: None };
+    LoadedModel { model: Box::new(model), ..loaded }
 }
 
 struct Guarded {
     model: Box<dyn Model>,
     budget: Budget,
+    own: Option<Duration>,
+    took: Option<Duration>,
     overran: Option<Duration>,
 }
 
@@ -53,7 +52,9 @@ impl Model for Guarded {
         // After a panic the model may be in disorder. It is still safe to call, and its failures are counted.
         let ran = catch_unwind(AssertUnwindSafe(|| self.model.infer(input, output)));
         let took = started.elapsed();
-        self.overran = (took > self.budget.get()).then_some(took);
+        let budget = self.budget.get();
+        self.took = Some(took);
+        self.overran = (took > self.own.map_or(budget, |own| own.min(budget))).then_some(took);
         ran.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
@@ -63,6 +64,10 @@ impl Model for Guarded {
 
     fn overran(&self) -> Option<Duration> {
         self.overran
+    }
+
+    fn took(&self) -> Option<Duration> {
+        self.took
     }
 }
 
@@ -88,7 +93,8 @@ mod tests {
     #[test]
     fn panics_become_errors_and_time_is_measured() {
         let budget = Budget::of(Duration::from_millis(20));
-        let mut model = Guarded { model: Box::new(Told), budget: budget.clone(), overran: None };
+        let mut model =
+            Guarded { model: Box::new(Told), budget: budget.clone(), own: None, took: None, overran: None };
         let mut output = [0];
         assert_eq!(model.infer(&[1], &mut output), Err("it panicked: index 9 of 8".into()));
         assert_eq!(model.infer(&[3], &mut output), Err("no".into()));
@@ -97,6 +103,10 @@ mod tests {
         budget.set(Duration::from_secs(60));
         assert_eq!(model.infer(&[2], &mut output), Ok(()));
         assert_eq!(model.overran(), None);
+        assert!(model.took().is_some_and(|took| took >= Duration::from_millis(30)));
+        model.own = Some(Duration::from_millis(20));
+        assert_eq!(model.infer(&[2], &mut output), Ok(()));
+        assert!(model.overran().is_some(), "what it was signed for is less");
         assert_eq!((model.infer(&[0], &mut output), output), (Ok(()), [7]));
     }
 }

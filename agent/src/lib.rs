@@ -32,4 +32,5 @@ pub mod store;
 pub mod tls;
 #[cfg(feature = "workbench")]
 mod top;
+pub mod update;
 pub mod uplink;

@@ -96,30 +96,54 @@ pub fn models(folders: &[PathBuf], catalog: &Catalog) -> anyhow::Result<Vec<Load
 /// # Errors
 /// What is missing or wrong, in which file.
 pub fn model(folder: &Path, catalog: &Catalog) -> anyhow::Result<LoadedModel> {
-    let manifest_path = folder.join(MANIFEST);
-    let manifest_text = read_text(&manifest_path).with_context(|| {
-        format!("{} is no model folder: a model folder holds a {MANIFEST}", folder.display())
-    })?;
-    let manifest = Manifest::parse(&manifest_text, &manifest_path.display().to_string())?;
+    let (manifest_text, manifest) = manifest(folder)?;
     let spec_path = folder.join(&manifest.features);
     let spec_text = read_text(&spec_path)?;
     let features = FeatureSpec::parse(&spec_text, &spec_path.display().to_string())?;
-    let subjects = Layout::new(&features, catalog)?.members();
     let onnx_path = folder.join(&manifest.onnx);
     let onnx = read_bounded(&onnx_path, MAX_ONNX)?;
-    let shape =
-        Shape { channels: features.features.len(), subjects, output_channel: manifest.output.channel };
-    let model = Int8Model::load(&onnx, shape)
-        .with_context(|| format!("can't run the model {}", onnx_path.display()))?;
     let mut everything = manifest_text.into_bytes();
     everything.extend_from_slice(spec_text.as_bytes());
     everything.extend_from_slice(&onnx);
+    let digest = Digest::of(&everything);
+    assemble(manifest, features, &onnx, digest, catalog, &folder.display().to_string())
+}
+
+/// Reads the manifest of a model's folder: its text, and what it says.
+///
+/// # Errors
+/// What is missing or wrong.
+pub(crate) fn manifest(folder: &Path) -> anyhow::Result<(String, Manifest)> {
+    let path = folder.join(MANIFEST);
+    let text = read_text(&path).with_context(|| {
+        format!("{} is no model folder: a model folder holds a {MANIFEST}", folder.display())
+    })?;
+    let manifest = Manifest::parse(&text, &path.display().to_string())?;
+    Ok((text, manifest))
+}
+
+/// Prepares a model for the subjects that the catalog has. `origin` names where its files came from.
+///
+/// # Errors
+/// If the catalog lacks what it needs, or this runtime can't run it.
+pub(crate) fn assemble(
+    manifest: Manifest,
+    features: FeatureSpec,
+    onnx: &[u8],
+    digest: Digest,
+    catalog: &Catalog,
+    origin: &str,
+) -> anyhow::Result<LoadedModel> {
+    let subjects = Layout::new(&features, catalog)?.members();
+    let shape =
+        Shape { channels: features.features.len(), subjects, output_channel: manifest.output.channel };
+    let model = Int8Model::load(onnx, shape)
+        .with_context(|| format!("can't run the model {} from {origin}", manifest.onnx))?;
     log::info!(
-        "model {} {} for {subjects} subjects, {} features each, from {}",
+        "model {} {} for {subjects} subjects, {} features each, from {origin}",
         manifest.name,
         manifest.version,
-        features.features.len(),
-        folder.display()
+        features.features.len()
     );
-    Ok(LoadedModel { manifest, digest: Digest::of(&everything), features, model: Box::new(model) })
+    Ok(LoadedModel { manifest, digest, features, model: Box::new(model) })
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 use telltale_core::frame::{BusId, CanId};
-use telltale_core::pipeline::{Outline, Pipeline, View};
+use telltale_core::pipeline::{Comparison, Outline, Pipeline, View};
 use telltale_core::snapshot::{SnapshotRequest, Triggered};
 use telltale_wire::record::Record;
 use thiserror::Error;
@@ -24,6 +24,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 enum Mail {
     /// Write down what is held.
     Look(Box<View>, oneshot::Sender<Box<View>>),
+    /// Write down how the models beside others compare with them, as far as there is room.
+    Compare(Vec<Comparison>, oneshot::Sender<Vec<Comparison>>),
     /// Go on with another pipeline; the one before comes back.
     Swap(Box<Swap>, oneshot::Sender<Result<Box<Swap>, SourceError>>),
     /// Take a snapshot: what it is for, and what of it is asked.
@@ -100,6 +102,11 @@ impl Mailbox {
                     // An asker that has given up needs no answer.
                     let _ = reply.send(view);
                 }
+                Mail::Compare(mut room, reply) => {
+                    let most = room.capacity();
+                    room.extend(pipeline.comparisons().take(most));
+                    let _ = reply.send(room);
+                }
                 Mail::Swap(mut swap, reply) => {
                     let told = source.retarget(&swap.wanted);
                     let _ = reply.send(told.map(|()| {
@@ -134,6 +141,15 @@ impl Post {
     pub async fn look(&self, outline: &Arc<Outline>) -> Result<Box<View>, Unanswered> {
         let (reply, answer) = oneshot::channel();
         self.send(Mail::Look(Box::new(View::with_room(outline)), reply), answer).await
+    }
+
+    /// Asks how the models that are beside others compare with them; at most `most` of them.
+    ///
+    /// # Errors
+    /// [`Unanswered`].
+    pub async fn compare(&self, most: usize) -> Result<Vec<Comparison>, Unanswered> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Mail::Compare(Vec::with_capacity(most), reply), answer).await
     }
 
     /// Asks for a snapshot around now; `note` says what it is for.

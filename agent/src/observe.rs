@@ -8,6 +8,7 @@ use crate::status::{
     SignalFacts, SpoolFacts, StatusReport, SubjectFacts, UplinkFacts,
 };
 use crate::store::{Clock, StoreHandle};
+use crate::update::UpdateFacts;
 use crate::uplink::UplinkView;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -44,6 +45,8 @@ pub(crate) struct Observer {
     pub(crate) store: StoreHandle,
     pub(crate) uplink: watch::Receiver<UplinkView>,
     pub(crate) seen: Seen,
+    /// Where updates stand, if there is an `[update]`.
+    pub(crate) updates: Option<watch::Receiver<Vec<UpdateFacts>>>,
 }
 
 /// What was seen last, by whoever asked.
@@ -94,6 +97,7 @@ impl Observer {
             agent: self.agent(),
             capture: CaptureFacts { state, ..CaptureFacts::default() },
             spool: stats.map(|stats| self.spool(&stats)),
+            updates: self.updates(),
             uplink: self.uplink_url.clone().map(|url| uplink(url, &self.uplink.borrow(), now.mono)),
             memory: MemoryFacts { pss_bytes: memory::pss_bytes(), peak_rss_bytes: memory::peak_rss_bytes() },
             ..StatusReport::default()
@@ -103,6 +107,11 @@ impl Observer {
             describe(&view, base.as_ref(), &mut report);
         }
         report
+    }
+
+    /// Where updates stand.
+    pub(crate) fn updates(&self) -> Vec<UpdateFacts> {
+        self.updates.as_ref().map_or_else(Vec::new, |facts| facts.borrow().clone())
     }
 
     /// Asks the capture loop; the latest that was seen if it does not answer, and a base for rates if there is one.

@@ -6,6 +6,7 @@ use crate::guard::{Budget, guard};
 use crate::load;
 use crate::logging;
 use crate::tls::{self, Credentials};
+use crate::update::{Cast, Depot};
 use anyhow::Context as _;
 use telltale_core::catalog::Catalog;
 use telltale_core::pipeline::{Pipeline, PipelineConfig};
@@ -22,24 +23,42 @@ impl Prepared {
     ///
     /// # Errors
     /// What can't be used, and why.
-    pub(crate) fn read(config: Config, budget: &Budget) -> anyhow::Result<Prepared> {
+    pub(crate) fn read(config: Config, budget: &Budget, depot: Option<&Depot>) -> anyhow::Result<Prepared> {
         logging::filter(&config.log.level).context("`log.level`")?;
         let catalog = load::catalog(&config.catalog)?;
-        let models = guard(load::models(&config.models, &catalog)?, budget);
-        if models.is_empty() {
+        let cast = match depot {
+            Some(depot) => depot.cast(&config.models, &catalog, budget)?,
+            None => configured(&config, &catalog, budget)?,
+        };
+        if cast.models.is_empty() {
             log::warn!("the configuration names no model: frames are decoded and counted, nothing is judged");
         }
         if let Some(settings) = &config.uplink {
             tls::client_config(&credentials(settings)).context("the uplink can't be used")?;
         }
-        let pipeline_config = PipelineConfig {
-            summary_period: config.summary_period(),
-            bus_period: config.bus_period(),
-            snapshot: config.snapshot.snapshot(),
-        };
-        let pipeline = Pipeline::new(&catalog, models, pipeline_config)?;
+        let pipeline = pipeline(&config, &catalog, cast)?;
         Ok(Prepared { config, catalog, pipeline })
     }
+}
+
+/// A pipeline of these models.
+///
+/// # Errors
+/// What does not fit the catalog.
+pub(crate) fn pipeline(config: &Config, catalog: &Catalog, cast: Cast) -> anyhow::Result<Pipeline> {
+    let settings = PipelineConfig {
+        summary_period: config.summary_period(),
+        bus_period: config.bus_period(),
+        snapshot: config.snapshot.snapshot(),
+    };
+    Ok(Pipeline::with_beside(catalog, cast.models, cast.beside, settings)?)
+}
+
+/// The models that the configuration names, and no others.
+fn configured(config: &Config, catalog: &Catalog, budget: &Budget) -> anyhow::Result<Cast> {
+    let models = load::models(&config.models, catalog)?;
+    let models = models.into_iter().map(|model| guard(model, budget, None)).collect();
+    Ok(Cast { models, beside: Vec::new() })
 }
 
 /// The files of the vehicle's identity.

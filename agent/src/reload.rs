@@ -6,14 +6,16 @@ use crate::guard::Budget;
 use crate::logging;
 use crate::mailbox::{Post, Swap};
 use crate::notify::Notifier;
-use crate::prepare::Prepared;
+use crate::prepare::{self, Prepared};
 use crate::store::{Clock, StoreHandle};
+use crate::update::Depot;
 use anyhow::{Context as _, bail};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use telltale_core::catalog::Catalog;
 use telltale_core::frame::{BusId, CanId};
+use telltale_core::pipeline::Pipeline;
 use telltale_wire::agent_event::{AgentChange, AgentEvent};
 use telltale_wire::record::Record;
 use tokio::sync::{Mutex, watch};
@@ -39,6 +41,8 @@ pub(crate) struct Reloader {
     pub(crate) notifier: Arc<Notifier>,
     /// The catalog in force.
     pub(crate) catalog: Mutex<Catalog>,
+    /// Where updated models are, if there is an `[update]`.
+    pub(crate) depot: Option<Arc<Depot>>,
     /// The configuration in force; whoever follows it takes up what may change.
     pub(crate) in_force: watch::Sender<Arc<Config>>,
 }
@@ -70,8 +74,8 @@ impl Reloader {
     }
 
     async fn try_reload(&self, catalog: &mut Catalog) -> anyhow::Result<(AgentChange, String)> {
-        let (path, budget) = (self.path.clone(), self.budget.clone());
-        let read = move || Prepared::read(Config::read(&path)?, &budget);
+        let (path, budget, depot) = (self.path.clone(), self.budget.clone(), self.depot.clone());
+        let read = move || Prepared::read(Config::read(&path)?, &budget, depot.as_deref());
         let Prepared { config, catalog: fresh, pipeline } = tokio::task::spawn_blocking(read).await??;
         let before = Arc::clone(&self.in_force.borrow());
         let fixed = fixed(&before, &config, catalog, &fresh);
@@ -80,9 +84,7 @@ impl Reloader {
         }
         let models: Vec<_> = pipeline.models().cloned().collect();
         let summary = format!("catalog {}, {} models", fresh.digest().short(), models.len());
-        let swap = Swap { pipeline, wanted: wanted(&fresh) };
-        // The old pipeline is dropped here, off the capture thread.
-        drop(self.post.swap(swap).await.context("the capture loop did not take the new pipeline")??);
+        self.swap(pipeline, &fresh).await?;
         if config.log.level != before.log.level {
             logging::change(&config.log.level)?;
         }
@@ -91,6 +93,29 @@ impl Reloader {
         *catalog = fresh;
         self.in_force.send_replace(Arc::new(config));
         Ok((change, summary))
+    }
+
+    /// Lets the models run that the life cycle of their updates says, everything else as it is.
+    ///
+    /// # Errors
+    /// What can't be loaded, or that the capture loop did not take it; what ran runs on.
+    pub(crate) async fn rearrange(&self, depot: Arc<Depot>) -> anyhow::Result<()> {
+        let catalog = self.catalog.lock().await;
+        let (fresh, config, budget) =
+            (catalog.clone(), Arc::clone(&self.in_force.borrow()), self.budget.clone());
+        let assemble = move || {
+            let cast = depot.cast(&config.models, &fresh, &budget)?;
+            prepare::pipeline(&config, &fresh, cast)
+        };
+        let pipeline = tokio::task::spawn_blocking(assemble).await??;
+        self.swap(pipeline, &catalog).await
+    }
+
+    /// The old pipeline is dropped here, off the capture thread.
+    async fn swap(&self, pipeline: Pipeline, catalog: &Catalog) -> anyhow::Result<()> {
+        let swap = Swap { pipeline, wanted: wanted(catalog) };
+        drop(self.post.swap(swap).await.context("the capture loop did not take the new pipeline")??);
+        Ok(())
     }
 }
 
@@ -112,6 +137,7 @@ fn fixed(old: &Config, new: &Config, old_catalog: &Catalog, new_catalog: &Catalo
         (differ(&old.source, &new.source), "`source`"),
         (differ(&old.spool, &new.spool), "`spool`"),
         (differ(&old.control, &new.control), "`control`"),
+        (differ(&old.update, &new.update), "`update`"),
         (old.metrics.listen != new.metrics.listen, "`metrics`"),
         (old.limits.nice != new.limits.nice, "`limits.nice`"),
         (old.uplink.is_some() != new.uplink.is_some(), "whether there is an `uplink`"),

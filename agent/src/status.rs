@@ -1,6 +1,7 @@
 //! What the agent tells of itself: one document, as `telltale status --json` prints it. The keys are append only,
 //! because scripts read them.
 
+use crate::update::UpdateFacts;
 #[cfg(feature = "workbench")]
 use serde::Deserialize;
 use serde::Serialize;
@@ -19,6 +20,9 @@ pub struct StatusReport {
     pub signals: Vec<SignalFacts>,
     /// The models.
     pub models: Vec<ModelFacts>,
+    /// Where the updates of models stand; empty without an `[update]`.
+    #[serde(default)]
+    pub updates: Vec<UpdateFacts>,
     /// The durable store; absent if its thread has ended.
     pub spool: Option<SpoolFacts>,
     /// The uplink; absent if none is configured.

@@ -4,6 +4,7 @@
 mod certificate;
 mod place;
 mod settings;
+mod update;
 
 pub(crate) use settings::{hint, line_of};
 
@@ -101,6 +102,7 @@ impl Check {
             self.add("models", Severity::Warning, text.into(), None);
         }
         place::spool(self, config);
+        update::check(self, config);
         certificate::check(self, config);
     }
 

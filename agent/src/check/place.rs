@@ -7,23 +7,26 @@ use std::path::Path;
 use telltale_core::catalog::Catalog;
 use telltale_core::dbc::Severity;
 
-pub(super) fn spool(check: &mut Check, config: &Config) {
-    let dir = &config.spool.dir;
+/// A folder that the agent writes to, or the nearest above it that is there; `None` if there is a finding.
+pub(super) fn folder<'a>(check: &mut Check, setting: &str, dir: &'a Path) -> Option<&'a Path> {
     // A folder that is not there yet is made, where its nearest parent lets that be.
-    let Some(nearest) = dir.ancestors().map(or_here).find(|path| path.exists()) else { return };
+    let nearest = dir.ancestors().map(or_here).find(|path| path.exists())?;
     if !nearest.is_dir() {
         let text = format!("{} is no folder", nearest.display());
-        return check.add("spool.dir", Severity::Error, text, None);
+        check.add(setting, Severity::Error, text, None);
+        return None;
     }
     if let Err(error) = access(nearest, Access::WRITE_OK | Access::EXEC_OK) {
         let text = format!("{} can't be written by this user: {error}", nearest.display());
-        return check.add(
-            "spool.dir",
-            Severity::Error,
-            text,
-            Some("run the check as the agent's user, or chown it"),
-        );
+        let hint = "run the check as the agent's user, or chown it";
+        check.add(setting, Severity::Error, text, Some(hint));
+        return None;
     }
+    Some(nearest)
+}
+
+pub(super) fn spool(check: &mut Check, config: &Config) {
+    let Some(nearest) = folder(check, "spool.dir", &config.spool.dir) else { return };
     let Ok(disk) = statvfs(nearest) else { return };
     let (free, cap) = (disk.f_bavail.saturating_mul(disk.f_frsize) >> 20, u64::from(config.spool.cap_mib));
     if free < cap {

@@ -11,6 +11,7 @@ pub(crate) mod encode;
 mod estimate_report;
 #[cfg(feature = "workbench")]
 pub(crate) mod features;
+pub(crate) mod model;
 pub(crate) mod replay;
 mod report;
 pub(crate) mod run;

@@ -32,10 +32,10 @@ pub(crate) struct Args {
 pub(crate) struct Place {
     /// The agent's configuration, which says where its socket is
     #[arg(long, default_value = "/etc/telltale/telltale.toml")]
-    config: PathBuf,
+    pub(crate) config: PathBuf,
     /// The control socket itself
     #[arg(long, conflicts_with = "config")]
-    socket: Option<PathBuf>,
+    pub(crate) socket: Option<PathBuf>,
 }
 
 impl Place {
@@ -134,6 +134,9 @@ fn write_page(page: &mut String, status: &Value) -> std::fmt::Result {
                 subject["score"].as_f64().unwrap_or(0.0)
             )?;
         }
+    }
+    for update in each(&status["updates"]) {
+        super::model::write_line(page, update)?;
     }
     let spool = &status["spool"];
     writeln!(

@@ -12,6 +12,7 @@ mod server;
 pub use client::{AskError, ask};
 pub use server::{Answering, ControlSocket, SocketError};
 
+use crate::update::ModelOrder;
 use serde::{Deserialize, Serialize};
 
 /// The socket's name in the spool's folder, where the configuration names no other place.
@@ -32,6 +33,8 @@ pub enum Request {
     LogLevel(String),
     /// A snapshot around this moment.
     Snapshot(SnapshotOrder),
+    /// Something about the updates of a model.
+    Model(ModelOrder),
 }
 
 impl Request {
@@ -40,6 +43,7 @@ impl Request {
     pub const fn only_looks(&self) -> bool {
         match self {
             Request::Status => true,
+            Request::Model(order) => order.only_looks(),
             Request::Reload | Request::LogLevel(_) | Request::Snapshot(_) => false,
         }
     }

@@ -2,6 +2,7 @@
 
 use super::Screen;
 use crate::status::{BusFacts, ModelFacts, SignalFacts, SpoolFacts, StatusReport, UplinkFacts};
+use crate::update::UpdateFacts;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Style, Stylize as _};
@@ -21,6 +22,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, screen: &Screen) {
     frame.render_widget(Paragraph::new(heading(status)), head);
     let [left, right] = Layout::horizontal([Constraint::Percentage(50), Constraint::Fill(1)]).areas(body);
     let models = status.models.iter().map(|model| 2 + model.subjects.len().min(SUBJECTS) as u16).sum::<u16>();
+    let models = models + status.updates.iter().filter(|facts| facts.update.is_some()).count() as u16;
     let [buses, judged, spool, uplink] = Layout::vertical([
         Constraint::Length(2 + status.buses.len().max(1) as u16),
         Constraint::Min(models.min(2 + SUBJECTS as u16)),
@@ -29,7 +31,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, screen: &Screen) {
     ])
     .areas(left);
     draw_buses(frame, buses, status);
-    draw_models(frame, judged, &status.models);
+    draw_models(frame, judged, &status.models, &status.updates);
     draw_spool(frame, spool, status.spool.as_ref());
     draw_uplink(frame, uplink, status.uplink.as_ref());
     draw_signals(frame, right, screen);
@@ -111,8 +113,8 @@ fn bus_state(bus: &BusFacts) -> String {
     text
 }
 
-fn draw_models(frame: &mut Frame<'_>, area: Rect, models: &[ModelFacts]) {
-    let mut lines = Vec::new();
+fn draw_models(frame: &mut Frame<'_>, area: Rect, models: &[ModelFacts], updates: &[UpdateFacts]) {
+    let mut lines: Vec<Line<'_>> = updates.iter().filter_map(update).collect();
     for model in models {
         let held = |verdict: &str| model.subjects.iter().filter(|subject| subject.verdict == verdict).count();
         let window = model
@@ -177,6 +179,14 @@ fn draw_spool(frame: &mut Frame<'_>, area: Rect, spool: Option<&SpoolFacts>) {
         lines.push(if spool.lost > 0 { line.fg(Color::Red) } else { line });
     }
     frame.render_widget(Paragraph::new(lines).block(Block::bordered().title("spool")), area);
+}
+
+/// Where the update of a family stands, if there is or was one.
+fn update(facts: &UpdateFacts) -> Option<Line<'static>> {
+    let (update, state) = (facts.update.as_ref()?, facts.state.as_ref()?);
+    let progress = facts.progress.map(|[windows, of, ..]| format!(", {windows} of {of} windows"));
+    let line = Line::from(format!("{}: {update} {state}{}", facts.family, progress.unwrap_or_default()));
+    Some(if facts.is_trial { line.fg(Color::Yellow) } else { line })
 }
 
 fn draw_uplink(frame: &mut Frame<'_>, area: Rect, uplink: Option<&UplinkFacts>) {

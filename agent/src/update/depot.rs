@@ -1,0 +1,305 @@
+//! The families, what is kept of them on disk, and which models are to run: shared by the updates' thread and by
+//! whoever assembles a pipeline. A lock is held for a few writes at the most.
+
+use super::orders::UpdateFacts;
+use super::slot;
+use crate::config::UpdateSettings;
+use crate::files::Directory;
+use crate::guard::{Budget, guard};
+use crate::load;
+use anyhow::Context as _;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use telltale_core::catalog::Catalog;
+use telltale_core::pipeline::{Beside, LoadedModel};
+use telltale_core::storage::StorageError;
+use telltale_core::update::{
+    Arrangement, Declined, Effect, Event, Failure, Family, Interest, Kept, Place, Release, Shelf, ShelfError,
+    Slot, State, Step,
+};
+use telltale_trust::Floors;
+use telltale_wire::bundle::{BundleIndex, BundleName};
+use telltale_wire::digest::{Digest, ShortDigest};
+use thiserror::Error;
+
+/// How often a model that can't be loaded is replaced by the next best while a pipeline is assembled: both slots, and
+/// the configured model.
+const MAX_FALLBACKS: usize = 4;
+
+/// The models for a pipeline.
+pub(crate) struct Cast {
+    pub(crate) models: Vec<LoadedModel>,
+    pub(crate) beside: Vec<Beside>,
+}
+
+/// Why an event had no consequence.
+#[derive(Debug, Error)]
+pub(crate) enum DepotError {
+    #[error("no model of the family {0} is configured: name one under `models`, it is the last resort")]
+    NoFamily(String),
+    #[error(transparent)]
+    Declined(#[from] Declined),
+    #[error("the state of an update could not be kept, so nothing was done: {0}")]
+    Storage(#[from] StorageError),
+}
+
+/// See the module.
+pub(crate) struct Depot {
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    shelf: Shelf<Directory>,
+    families: BTreeMap<BundleName, Family>,
+    /// What runs, as the pipeline that was assembled last.
+    running: BTreeMap<BundleName, Arrangement>,
+    /// What is still to be done for a family, by the updates' thread.
+    backlog: Vec<(BundleName, Effect)>,
+}
+
+impl Depot {
+    /// Opens what is kept of the configured models' families. One agent at a time may.
+    ///
+    /// # Errors
+    /// If the folder can't be used, or a configured model can't be read.
+    pub(crate) fn open(settings: &UpdateSettings, models: &[PathBuf]) -> anyhow::Result<Depot> {
+        let files = Directory::lock(&settings.dir).context("`update.dir`")?;
+        let mut shelf = Shelf::new(files);
+        let mut families = BTreeMap::new();
+        for folder in models {
+            let (_, manifest) = load::manifest(folder)?;
+            let Ok(name) = BundleName::new(&manifest.name) else {
+                log::warn!("the model {} can't be updated: its name is none of a bundle's", manifest.name);
+                continue;
+            };
+            let kept = match shelf.kept(&name) {
+                Ok(kept) => kept,
+                Err(ShelfError::Storage(error)) => return Err(error).context("`update.dir`"),
+                Err(error) => {
+                    log::error!(
+                        "what was known of updates of {name} is lost, the configured model runs: {error}"
+                    );
+                    None
+                }
+            };
+            let kept = kept.unwrap_or_else(|| Kept::new(name.clone()));
+            families.insert(name, Family::new(kept, settings.policy()));
+        }
+        let inner = Inner { shelf, families, running: BTreeMap::new(), backlog: Vec::new() };
+        Ok(Depot { inner: Mutex::new(inner) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The start of the agent: counts an attempt of each candidate that is to run again. One whose attempt can't be
+    /// kept does not run.
+    pub(crate) fn start(&self) {
+        let mut inner = self.lock();
+        let names: Vec<BundleName> = inner.families.keys().cloned().collect();
+        for name in names {
+            let Some(step) = inner.families.get(&name).and_then(Family::start) else { continue };
+            if let Err(error) = inner.take(&name, step) {
+                log::error!(
+                    "the update of {name} waits for the next start: its attempt could not be kept: {error}"
+                );
+            }
+        }
+    }
+
+    /// Takes an event: persists what follows from it, and leaves what is to be done in the backlog.
+    pub(crate) fn handle(&self, name: &BundleName, event: Event) -> Result<(), DepotError> {
+        let mut inner = self.lock();
+        let family = inner.families.get(name).ok_or_else(|| DepotError::NoFamily(name.to_string()))?;
+        if let Some(step) = family.handle(event)? {
+            inner.take(name, step)?;
+        }
+        Ok(())
+    }
+
+    /// What is to be done.
+    pub(crate) fn backlog(&self) -> Vec<(BundleName, Effect)> {
+        std::mem::take(&mut self.lock().backlog)
+    }
+
+    /// Loads the models that are to run: those of the configuration, and in their places what updates brought. A
+    /// bundle that can't be loaded gives way to the next best, down to the configured model.
+    ///
+    /// # Errors
+    /// If a configured model can't be loaded.
+    pub(crate) fn cast(
+        &self,
+        folders: &[PathBuf],
+        catalog: &Catalog,
+        budget: &Budget,
+    ) -> anyhow::Result<Cast> {
+        let mut cast = Cast { models: Vec::new(), beside: Vec::new() };
+        let mut running = BTreeMap::new();
+        for model in load::models(folders, catalog)? {
+            let mut configured = Some(guard(model, budget, None));
+            let name = configured.as_ref().and_then(|model| BundleName::new(&model.manifest.name).ok());
+            let speaker = cast.models.len();
+            if let Some(name) = name
+                && let Some((arrangement, speaks, beside)) = self.arranged(&name, catalog, budget)
+            {
+                let is_trial = self.is_on_trial(&name);
+                let mut place = |slot: Option<LoadedModel>| slot.or_else(|| configured.take());
+                cast.models.extend(place(speaks));
+                if arrangement.beside.is_some()
+                    && let Some(model) = place(beside)
+                {
+                    cast.beside.push(Beside { speaker, model, is_trial });
+                }
+                running.insert(name, arrangement);
+            } else {
+                cast.models.extend(configured);
+            }
+        }
+        self.lock().running = running;
+        Ok(cast)
+    }
+
+    /// The arrangement of a family with the models that its slots bring; `None` for the place of the configured one.
+    fn arranged(
+        &self,
+        name: &BundleName,
+        catalog: &Catalog,
+        budget: &Budget,
+    ) -> Option<(Arrangement, Option<LoadedModel>, Option<LoadedModel>)> {
+        let mut inner = self.lock();
+        for _ in 0..MAX_FALLBACKS {
+            let arrangement = inner.families.get(name)?.arrangement();
+            let mut load =
+                |place: Place| inner.load(name, place, catalog, budget).map_err(|why| (place, why));
+            let beside = arrangement.beside.map_or(Ok(None), &mut load);
+            let failed = match (load(arrangement.speaks), beside) {
+                (Ok(speaks), Ok(beside)) => return Some((arrangement, speaks, beside)),
+                (Err(failed), _) | (_, Err(failed)) => failed,
+            };
+            let (place, failure) = failed;
+            log::error!("the model of {name} can't be loaded ({}): {}", failure.reason, failure.why);
+            let step = inner.families.get(name)?.handle(Event::Unusable(place, failure)).ok().flatten()?;
+            // A state that can't be kept is no reason to run without a model.
+            if inner.take(name, step).is_err() {
+                return None;
+            }
+        }
+        None
+    }
+
+    fn is_on_trial(&self, name: &BundleName) -> bool {
+        let inner = self.lock();
+        let open = inner.families.get(name).and_then(|family| family.kept().open());
+        open.is_some_and(|update| update.state == State::Trial)
+    }
+
+    /// Whether what runs is what is to run.
+    pub(crate) fn is_arranged(&self, name: &BundleName) -> bool {
+        let inner = self.lock();
+        inner.families.get(name).map(Family::arrangement) == inner.running.get(name).copied()
+    }
+
+    /// Loads the bundle in the slot of the update under way, as for a self-test.
+    pub(crate) fn candidate(&self, name: &BundleName) -> Option<(Release, Slot)> {
+        let inner = self.lock();
+        let open = inner.families.get(name)?.kept().open()?;
+        Some((open.release.clone(), open.slot))
+    }
+
+    /// Something with the shelf, under the lock.
+    pub(crate) fn with_shelf<T>(&self, work: impl FnOnce(&mut Shelf<Directory>) -> T) -> T {
+        work(&mut self.lock().shelf)
+    }
+
+    /// Deletes what no family needs.
+    pub(crate) fn sweep(&self) -> Result<usize, StorageError> {
+        let inner = &mut *self.lock();
+        let kept: Vec<&Kept> = inner.families.values().map(Family::kept).collect();
+        inner.shelf.sweep(&kept)
+    }
+
+    /// The families.
+    pub(crate) fn families(&self) -> Vec<BundleName> {
+        self.lock().families.keys().cloned().collect()
+    }
+
+    /// What an offer is worth; `None` for a family that has no configured model.
+    pub(crate) fn consider(&self, name: &BundleName, number: u32, bundle: &Digest) -> Option<Interest> {
+        Some(self.lock().families.get(name)?.consider(number, bundle))
+    }
+
+    /// An offer is dealt with, though nothing came of it.
+    pub(crate) fn settle(&self, name: &BundleName, bundle: Digest) {
+        if let Some(family) = self.lock().families.get_mut(name) {
+            family.settle(bundle);
+        }
+    }
+
+    /// The lowest release of each family that may come.
+    pub(crate) fn floors(&self) -> Floors {
+        self.lock().families.iter().map(|(name, family)| (name.clone(), family.kept().floor)).collect()
+    }
+
+    /// The family whose update under way is this bundle.
+    pub(crate) fn family_of(&self, candidate: ShortDigest) -> Option<(BundleName, Release)> {
+        self.lock().families.iter().find_map(|(name, family)| {
+            let open = family.kept().open().filter(|open| open.release.bundle.short() == candidate)?;
+            Some((name.clone(), open.release.clone()))
+        })
+    }
+
+    /// The release that this digest begins the bundle of, if it is the latest update's.
+    pub(crate) fn release_of(&self, name: &BundleName, candidate: ShortDigest) -> Option<Release> {
+        let inner = self.lock();
+        let update = inner.families.get(name)?.kept().update.as_ref()?;
+        (update.release.bundle.short() == candidate).then(|| update.release.clone())
+    }
+
+    /// Whether a candidate runs.
+    pub(crate) fn watches(&self) -> bool {
+        self.lock().families.values().any(|family| family.arrangement().beside.is_some())
+    }
+
+    /// What is known of each family, for people.
+    pub(crate) fn facts(&self) -> Vec<UpdateFacts> {
+        self.lock().families.values().map(UpdateFacts::of).collect()
+    }
+}
+
+impl Inner {
+    /// Persists a step and what follows from it by itself; only then its effects are to be done.
+    fn take(&mut self, name: &BundleName, step: Step) -> Result<(), StorageError> {
+        let mut next = Some(step);
+        while let Some(step) = next {
+            self.shelf.keep(&step.kept)?;
+            let Some(family) = self.families.get_mut(name) else { return Ok(()) };
+            let effects = family.take(step);
+            self.backlog.extend(effects.into_iter().map(|effect| (name.clone(), effect)));
+            next = family.proceed();
+        }
+        Ok(())
+    }
+
+    /// A model from its place; `None` for the configured one, which is loaded by others.
+    fn load(
+        &mut self,
+        name: &BundleName,
+        place: Place,
+        catalog: &Catalog,
+        budget: &Budget,
+    ) -> Result<Option<LoadedModel>, Failure> {
+        let Place::Slot(slot) = place else { return Ok(None) };
+        let kept = self.families.get(name).map(Family::kept);
+        let Some(release) = kept.and_then(|kept| kept.slot(slot)).cloned() else { return Ok(None) };
+        let (index, model) = slot::load(&mut self.shelf, name, slot, &release, catalog)?;
+        Ok(Some(guard(model, budget, Some(latency(&index)))))
+    }
+}
+
+/// How long a bundle's model may take.
+pub(super) fn latency(index: &BundleIndex) -> Duration {
+    Duration::from_micros(u64::from(index.budget.latency_us))
+}

@@ -1,0 +1,21 @@
+//! Models over the air: the shell around [`telltale_core::update`]. What the cloud offers is verified by
+//! `telltale-trust`, fetched chunk by chunk over the uplink's connection, tested on this machine, run beside the model
+//! that speaks, tried, and committed or taken back.
+//!
+//! A thread of its own does it (`worker`), because it writes durably and runs golden vectors: neither the capture
+//! loop nor the uplink waits for it. `Depot` is what it shares with whoever assembles a pipeline.
+
+mod commands;
+mod depot;
+mod download;
+mod fits;
+mod orders;
+mod repositories;
+mod self_test;
+mod slot;
+mod worker;
+
+pub(crate) use depot::{Cast, Depot};
+pub(crate) use orders::{Inbox, Orders, orders};
+pub use orders::{ModelOrder, UpdateFacts};
+pub(crate) use worker::{Ties, Updates};
