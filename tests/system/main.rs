@@ -30,7 +30,13 @@ mod snapshot;
 mod soak;
 mod statistics;
 mod sync;
+mod update;
+mod update_server;
 // The machine's launcher stands by itself and is shared with `cargo xtask uml`.
 #[path = "../../cross/xtask/src/uml.rs"]
 mod uml;
 mod vcan;
+// The signed repositories of the attacks, honest here.
+#[path = "../attacks/world.rs"]
+#[allow(dead_code, reason = "it is made for more than is done with it here")]
+mod world;
