@@ -21,9 +21,9 @@ pub struct Comparison {
     pub reference: ShortDigest,
     /// Whether the candidate is the one that speaks.
     pub is_trial: bool,
-    /// Windows that both judged, after both had seen enough to hold a verdict.
+    /// Windows in which at least one of them held a verdict, after both had seen enough to do so.
     pub windows: u64,
-    /// Verdicts compared: one a window and subject.
+    /// Verdicts compared: one a window and subject, unless neither held one.
     pub compared: u64,
     /// Those that differ.
     pub disagreements: Disagreements,
@@ -105,16 +105,22 @@ impl Duet {
         if judged < self.settled_after {
             return;
         }
-        self.comparison.windows += 1;
+        let before = self.comparison.compared;
         let held = reference.mind.standing();
         for (new, place) in candidate.mind.standing().iter().zip(&self.pairs) {
             let Some(old) = place.and_then(|place| held.get(place)) else { continue };
+            // Where neither can say anything, as on a silent bus, they do not agree on anything either.
+            if let (VerdictCode::Indeterminate(_), VerdictCode::Indeterminate(_)) = (new.verdict, old.verdict)
+            {
+                continue;
+            }
             self.comparison.compared += 1;
             count(&mut self.comparison.disagreements, new.verdict, old.verdict);
             if let (Ok(new), Ok(old)) = (new.score, old.score) {
                 self.comparison.widest_gap = self.comparison.widest_gap.max((new - old).abs());
             }
         }
+        self.comparison.windows += u64::from(self.comparison.compared > before);
     }
 }
 

@@ -93,6 +93,19 @@ fn one_that_fails_is_counted_and_costs_the_other_nothing() {
     assert_eq!(pipeline.totals().indeterminate, 0);
 }
 
+#[test]
+fn a_silent_bus_is_no_evidence() {
+    let mut pipeline = duet(["old", "new"], [Some(0), Some(60)], false);
+    run(&mut pipeline, 0..60, [65_535; CELLS]);
+    let silent = only(&pipeline);
+    assert_eq!((silent.windows, silent.compared), (0, 0), "{silent:?}");
+    run(&mut pipeline, 60..70, [3_700; CELLS]);
+    let first = only(&pipeline);
+    run(&mut pipeline, 70..100, [3_700; CELLS]);
+    let then = only(&pipeline);
+    assert!(then.windows > first.windows && then.disagreements.total() * 10 > then.compared * 9, "{then:?}");
+}
+
 /// Shadow, trial, and back: each swap is between two frames, and neither model loses its window or its verdicts.
 #[test]
 fn a_change_of_roles_keeps_windows_and_verdicts() {

@@ -111,7 +111,7 @@ pub(super) struct Mind {
     /// What the latest window left, for whoever looks on.
     standing: Vec<SubjectView>,
     latest_window: Option<MonoTime>,
-    /// Windows judged so far.
+    /// Windows so far in which there was something to judge.
     windows: u64,
     summary: Stretch,
     scratch: Vec<f32>,
@@ -228,7 +228,7 @@ impl Mind {
         self.latest_window
     }
 
-    /// Windows judged so far.
+    /// Windows so far in which there was something to judge.
     pub(super) const fn windows(&self) -> u64 {
         self.windows
     }
@@ -268,7 +268,7 @@ impl Mind {
         outcome.counts.windows += 1;
         let at = window.end();
         self.latest_window = Some(at);
-        self.windows += 1;
+        self.windows += u64::from((0..self.subjects.len()).any(|subject| table.state(subject).is_ok()));
         outcome.records.extend(self.scorer.score(at, table, outcome.anchor));
         if let Some(appraisal) = &mut self.appraisal {
             let told_by = (&self.reference, self.prefix.as_str());
