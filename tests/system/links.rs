@@ -89,6 +89,12 @@ both refused
 cp catalog-more.toml catalog.toml
 "$telltale" reload --config telltale.toml || exit 5
 both more
+# Changes of a bus are told eight in a row and then one in half a minute: the ninth, that it is up again, may yet come.
+tries=0
+until grep "bus bms:" agent.log | tail -n 1 | grep -q "bus bms: active"; do
+    tries=$((tries + 1)); [ $tries -lt 600 ] || { echo "bms is not told to be active"; cat agent.log; exit 3; }
+    sleep 0.1
+done
 kill -TERM $agent
 wait $agent
 status=$?

@@ -137,10 +137,10 @@ fn where_the_kernel_tells_of_the_interface_frames_decide_nothing() {
     bench.link(7 * S, LinkEvent::Absent(Absence::Removed));
     bench.data(7 * S, 0, 256);
     bench.link(8 * S, LinkEvent::Up);
-    // Before it goes it is told to be down, with its counters.
-    bench.link(9 * S, LinkEvent::Down);
-    bench.link(9 * S, LinkEvent::Counted(InterfaceCounters { received: 9, ..Default::default() }));
-    bench.link(9 * S, LinkEvent::Absent(Absence::Renamed));
+    // Before it goes it is told to be down, with its counters. So late that both may be told.
+    bench.link(40 * S, LinkEvent::Down);
+    bench.link(40 * S, LinkEvent::Counted(InterfaceCounters { received: 9, ..Default::default() }));
+    bench.link(40 * S, LinkEvent::Absent(Absence::Renamed));
     let told = [
         "interface absent: there is no interface can0 yet",
         "interface down: interface can0 is down",
@@ -149,6 +149,7 @@ fn where_the_kernel_tells_of_the_interface_frames_decide_nothing() {
         "active: the controller of can0 is active",
         "interface absent: interface can0 was removed",
         "active: interface can0 is up",
+        "interface down: interface can0 is down",
         "interface absent: interface can0 was given another name",
     ];
     assert_eq!(bench.changes(), told);
