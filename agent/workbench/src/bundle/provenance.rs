@@ -45,11 +45,11 @@ pub(super) fn sbom(folder: &Folder) -> Result<Vec<u8>, BuildError> {
             json!({ "type": "file", "bom-ref": format!("file:{name}"), "name": name, "hashes": hashes })
         })
         .collect();
-    let requirements = folder.path.join("requirements.txt");
-    let pinned = if requirements.is_file() {
-        fs::read_to_string(&requirements).map_err(BuildError::io("read", &requirements))?
-    } else {
-        String::new()
+    // A model's own environment, or the one that all models beside it share.
+    let pinned = ["requirements.txt", "../requirements.txt"].map(|name| folder.path.join(name));
+    let pinned = match pinned.into_iter().find(|path| path.is_file()) {
+        Some(path) => fs::read_to_string(&path).map_err(BuildError::io("read", &path))?,
+        None => String::new(),
     };
     for (name, version) in pinned.lines().filter_map(requirement) {
         components.push(json!({
