@@ -32,6 +32,8 @@ fn copied(to: &Path) -> PathBuf {
     for name in provenance::files_of(&cell_fault()).unwrap() {
         fs::copy(cell_fault().join(&name), folder.join(&name)).unwrap();
     }
+    // The environment that all models share lies beside them.
+    fs::copy(cell_fault().join("../requirements.txt"), to.join("requirements.txt")).unwrap();
     folder
 }
 
