@@ -5,7 +5,6 @@
 use crate::bench::{Bench, PATIENCE};
 use crate::losses::{Account, losses};
 use crate::{rig, uml};
-use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -82,31 +81,15 @@ fn a_full_disk_a_read_only_disk_and_a_clock_that_steps() {
     // A summary for each second fills the disk within a few seconds.
     bench.configure_on("disk/spool", "faults.toml", "drive.log", "1000", 1);
     bench.configure_on("disk/spool", "tail.toml", "tail.log", "500", 1);
-    let image = bench.path("disk.img");
-    let made = Command::new("mke2fs")
-        .args(["-q", "-t", "ext4", "-O", "^has_journal"])
-        .arg(&image)
-        .arg("4M")
-        .output();
-    match made {
-        Ok(made) if made.status.success() => {}
-        other => {
-            println!("skipped: mke2fs (e2fsprogs) makes no disk: {other:?}");
-            return;
-        }
+    if !rig::disk_made(&bench.path("disk.img"), "^has_journal", &[], "4M") {
+        return;
     }
     let port = bench.port.to_string();
     let [agent, cloud] = ["telltale", "telltale-cloud"].map(rig::program);
     let folder = bench.path("");
-    let command: Vec<OsString> =
-        ["sh", "-c", SCRIPT, "faults", rig::text(&folder), rig::text(&agent), rig::text(&cloud), &port]
-            .map(Into::into)
-            .to_vec();
-    let mut said = Vec::new();
-    let status = uml::run_in_uml(&rig::root().join("cross/uml/init"), &command, &mut said, LIMIT);
-    let said = String::from_utf8_lossy(&said).into_owned();
+    let words = [rig::text(&folder), rig::text(&agent), rig::text(&cloud), &port];
+    let said = rig::script_in_uml(SCRIPT, &words, LIMIT);
     println!("{said}");
-    assert_eq!(status.unwrap(), 0, "{said}");
     for log in ["agent.log", "agent2.log"] {
         let log = fs::read_to_string(bench.path(log)).unwrap();
         assert!(!log.contains("panicked"), "{log}");

@@ -5,7 +5,6 @@
 use crate::live::{records, summed};
 use crate::{rig, uml};
 use serde_json::Value;
-use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -120,12 +119,7 @@ fn links_that_go_and_come_and_reloads_lose_no_frame() {
     let folder = dir.path();
     let [pack, limits, powertrain] = prepare(folder);
     let agent = rig::program("telltale");
-    let command: Vec<OsString> =
-        ["sh", "-c", SCRIPT, "links", rig::text(folder), rig::text(&agent)].map(Into::into).to_vec();
-    let mut said = Vec::new();
-    let status = uml::run_in_uml(&rig::root().join("cross/uml/init"), &command, &mut said, LIMIT);
-    let said = String::from_utf8_lossy(&said).into_owned();
-    assert_eq!(status.unwrap(), 0, "{said}");
+    let said = rig::script_in_uml(SCRIPT, &[rig::text(folder), rig::text(&agent)], LIMIT);
     assert!(!said.contains("panicked"), "{said}");
 
     let plays = fs::read_to_string(folder.join("plays")).unwrap();

@@ -2,7 +2,6 @@
 //! every frame of the drive is accounted for in its spool.
 
 use crate::{rig, uml};
-use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -61,13 +60,7 @@ fn the_agent_accounts_for_every_frame_of_a_live_bus() {
     let folder = tempfile::tempdir().unwrap();
     let sent = prepare(folder.path());
     let agent = rig::program("telltale");
-    let command: Vec<OsString> =
-        ["sh", "-c", SCRIPT, "live", rig::text(folder.path()), rig::text(&agent)].map(Into::into).to_vec();
-    let mut said = Vec::new();
-    let init = rig::root().join("cross/uml/init");
-    let status = uml::run_in_uml(&init, &command, &mut said, LIMIT);
-    let said = String::from_utf8_lossy(&said).into_owned();
-    assert_eq!(status.unwrap(), 0, "{said}");
+    let said = rig::script_in_uml(SCRIPT, &[rig::text(folder.path()), rig::text(&agent)], LIMIT);
 
     let counts = summed(&records(&folder.path().join("spool")));
     println!("live: {counts:?}");

@@ -4,9 +4,7 @@
 use crate::bench::Bench;
 use crate::losses::Account;
 use crate::{rig, uml};
-use std::ffi::OsString;
 use std::fs;
-use std::process::Command;
 use std::time::Duration;
 
 /// Hours are simulated, replayed and synced, on a machine that has other things to do.
@@ -67,31 +65,15 @@ fn a_quota_that_is_used_up_costs_records_and_no_agent() {
     let bench = Bench::new();
     bench.drive("drive.log", "6");
     bench.configure_on("disk/spool", "quota.toml", "drive.log", "600", 1);
-    let image = bench.path("disk.img");
-    let made = Command::new("mke2fs")
-        .args(["-q", "-t", "ext4", "-O", "quota,^has_journal", "-E", "quotatype=usrquota"])
-        .arg(&image)
-        .arg("64M")
-        .output();
-    match made {
-        Ok(made) if made.status.success() => {}
-        other => {
-            println!("skipped: mke2fs (e2fsprogs) makes no disk with quotas: {other:?}");
-            return;
-        }
+    if !rig::disk_made(&bench.path("disk.img"), "quota,^has_journal", &["-E", "quotatype=usrquota"], "64M") {
+        return;
     }
     let port = bench.port.to_string();
     let [agent, cloud] = ["telltale", "telltale-cloud"].map(rig::program);
     let folder = bench.path("");
-    let command: Vec<OsString> =
-        ["sh", "-c", SCRIPT, "quota", rig::text(&folder), rig::text(&agent), rig::text(&cloud), &port]
-            .map(Into::into)
-            .to_vec();
-    let mut said = Vec::new();
-    let status = uml::run_in_uml(&rig::root().join("cross/uml/init"), &command, &mut said, LIMIT);
-    let said = String::from_utf8_lossy(&said).into_owned();
+    let words = [rig::text(&folder), rig::text(&agent), rig::text(&cloud), &port];
+    let said = rig::script_in_uml(SCRIPT, &words, LIMIT);
     println!("{said}");
-    assert_eq!(status.unwrap(), 0, "{said}");
     let log = fs::read_to_string(bench.path("agent.log")).unwrap();
     assert!(log.contains("Disk quota exceeded") && !log.contains("panicked"), "{log}");
     let told = Account::of(&bench);

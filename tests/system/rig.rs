@@ -1,10 +1,13 @@
 //! What the tests stand on: where the programs and recordings are, and how a program is run.
 
+use crate::uml;
 use serde_json::Value;
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
 /// The repository.
 pub(crate) fn root() -> PathBuf {
@@ -25,6 +28,30 @@ pub(crate) fn program(name: &str) -> PathBuf {
     let beside = env::current_exe().unwrap().ancestors().nth(2).unwrap().join(name);
     assert!(beside.is_file(), "{} is missing: run `cargo build` first, or set {variable}", beside.display());
     beside
+}
+
+/// Runs a shell script, which must succeed, in the vcan machine, with `words` as `$1`, `$2` and so on; gives what was said.
+pub(crate) fn script_in_uml(script: &str, words: &[&str], limit: Duration) -> String {
+    let command: Vec<OsString> =
+        ["sh", "-c", script, "script"].iter().chain(words).map(|word| OsString::from(*word)).collect();
+    let mut said = Vec::new();
+    let status = uml::run_in_uml(&root().join("cross/uml/init"), &command, &mut said, limit);
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert_eq!(status.unwrap(), 0, "{said}");
+    said
+}
+
+/// Makes an image of an ext4 disk without a journal, or says `skipped:` where mke2fs cannot.
+pub(crate) fn disk_made(image: &Path, features: &str, more: &[&str], size: &str) -> bool {
+    let mut mke2fs = Command::new("mke2fs");
+    mke2fs.args(["-q", "-t", "ext4", "-O", features]).args(more).arg(image).arg(size);
+    match mke2fs.output() {
+        Ok(made) if made.status.success() => true,
+        other => {
+            println!("skipped: mke2fs (e2fsprogs) makes no such disk: {other:?}");
+            false
+        }
+    }
 }
 
 /// `telltale` with these arguments.
