@@ -46,7 +46,7 @@ impl Agent {
     /// # Errors
     /// What can't be used, and why.
     pub fn prepare(config: Config) -> anyhow::Result<Agent> {
-        let budget = Budget::of(config.inference_budget());
+        let budget = Budget::of(config.limits.inference());
         Ok(Agent { prepared: Prepared::read(config, &budget, None)?, budget })
     }
 

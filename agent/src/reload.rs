@@ -88,7 +88,7 @@ impl Reloader {
         if config.log.level != before.log.level {
             logging::change(&config.log.level)?;
         }
-        self.budget.set(config.inference_budget());
+        self.budget.set(config.limits.inference());
         let change = AgentChange::Reloaded { catalog: fresh.digest(), models };
         *catalog = fresh;
         self.in_force.send_replace(Arc::new(config));

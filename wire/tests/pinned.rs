@@ -8,7 +8,9 @@
 // Helpers of a test may end it.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod bridge;
 mod bundles;
+mod buses;
 mod commands;
 mod estimates;
 mod events;
@@ -187,8 +189,8 @@ fn records() -> Vec<Case> {
         record("loss", Record::Loss(loss(None))),
         record("loss-of-records", Record::Loss(loss(Some(range)))),
         record("snapshot", Record::Snapshot(snapshots::part())),
-        record("bus-change", Record::Bus(bus(BusReport::Change(bus_change())))),
-        record("bus-statistics", Record::Bus(bus(BusReport::Statistics(bus_statistics())))),
+        record("bus-change", Record::Bus(buses::record(BusReport::Change(buses::change())))),
+        record("bus-statistics", Record::Bus(buses::record(BusReport::Statistics(buses::statistics())))),
         record("signals-directory", Record::Signals(SignalRecord::Directory(directory()))),
         record("signals-statistics", Record::Signals(SignalRecord::Statistics(statistics()))),
         record("estimate", Record::Estimate(estimates::estimate(AT, model()))),
@@ -197,58 +199,6 @@ fn records() -> Vec<Case> {
     .chain(events::agent_events())
     .chain(events::updates())
     .collect()
-}
-
-fn bus(report: BusReport) -> BusRecord {
-    BusRecord { at: AT, bus: "drive".into(), state: BusState::Off, since: EARLY, report }
-}
-
-fn bus_change() -> BusChange {
-    BusChange { before: BusState::Passive, why: "bus-off".into(), suppressed: 300 }
-}
-
-/// Each number tells where it stands.
-fn bus_statistics() -> BusStatistics {
-    BusStatistics {
-        stretch_us: 60_000_000,
-        frames_stretch: 1,
-        frames: 2,
-        remote: 3,
-        short: 4,
-        long: 5,
-        unknown_frames: 6,
-        errors: BusErrors {
-            frames: 7,
-            warning: 8,
-            passive: 9,
-            off: 10,
-            restarted: 11,
-            no_ack: 12,
-            arbitration: 13,
-            protocol: 14,
-            bus: 15,
-            transceiver: 16,
-            rx_overflow: 17,
-            tx_overflow: 18,
-            tx_timeout: 19,
-        },
-        counters: Some(ErrorCounters { tx: 256, rx: 20 }),
-        last_error: Some(LastError { at: AT, what: "no acknowledgement".into() }),
-        restarts_asked: 21,
-        link_losses: 22,
-        interface: Some(InterfaceCounters { received: 23, errors: 24, dropped: 25, overruns: 26 }),
-        checked: 27,
-        suspicious: vec![SuspiciousMessage {
-            message: "TCS11".into(),
-            ok: 28,
-            repeated: 29,
-            wrong_sequence: 30,
-            wrong_checksum: 31,
-        }],
-        unknown: vec![UnknownId { id: 0x1FFF_FFFF, extended: true, count: 32, over: 33 }],
-        missing_total: 34,
-        missing: vec![MissingMessage { message: "MDPS12".into(), silent_ms: Some(35), cycle_ms: None }],
-    }
 }
 
 fn directory() -> Directory {
@@ -345,64 +295,6 @@ fn sync() -> Vec<Case> {
     ]
 }
 
-fn bridge() -> Vec<Case> {
-    // A message that is missing below does not compile.
-    let _listed = |message: LinkMessage| match message {
-        LinkMessage::Hello(_)
-        | LinkMessage::Frame(_)
-        | LinkMessage::Loss(_)
-        | LinkMessage::Frames(_)
-        | LinkMessage::Beat(_) => (),
-    };
-    let _listed = |message: AgentMessage| match message {
-        AgentMessage::Open(_) | AgentMessage::Grant(_) | AgentMessage::Filters(_) => (),
-    };
-    let frame = |id, kind, data: &[u8]| {
-        let data = heapless::Vec::from_slice(data).unwrap();
-        LinkMessage::Frame(BridgeFrame { seq: 0x0201, at_us: 0x0403_0201, id, kind, data })
-    };
-    let fd: [u8; 64] = core::array::from_fn(|i| i as u8);
-    let mut batch = FrameBatch::new(0x0201, 0xFFFF_FFF0);
-    let heard = |channel, id, kind, data| HeardFrame { at_us: 0, channel, id, kind, data };
-    let (standard, extended) = (BridgeId::Standard(0x7FF), BridgeId::Extended(0x1FFF_FFFF));
-    for (frame, since_us) in [
-        (heard(0, standard, BridgeKind::Classic, &[1, 0, 2][..]), 0),
-        (heard(1, extended, BridgeKind::Fd, &fd[..12]), 300),
-        (heard(2, extended, BridgeKind::Remote, &[]), 70_000),
-        (heard(SENSOR_CHANNEL, standard, BridgeKind::Error, &[255; 8]), 1),
-    ] {
-        assert!(batch.push(&frame, since_us));
-    }
-    let beat = Beat {
-        session: 7,
-        boot: 0x0403_0201,
-        restarts: 1,
-        clock_us: 1 << 40,
-        next: 70_000,
-        sent: 69_999,
-        dropped: 300,
-        filtered: 128,
-        overruns: 2,
-        refused: 3,
-        filters: 0xDEAD_BEEF,
-        stack_unused: 4_000,
-    };
-    let filter = Filter { channel: 31, extended: true, id: 0x1FFF_FFFF, mask: 0x1FFF_FF00 };
-    let part = FilterPart { digest: 9, first: 16, total: 18, filters: [filter; 2].into_iter().collect() };
-    vec![
-        link("hello", LinkMessage::Hello(Hello { version: 1, boot: 7, next_seq: 0xFFFE, at_us: 256 })),
-        link("frame-standard", frame(BridgeId::Standard(0x7FF), BridgeKind::Classic, &[0, 1, 0, 255])),
-        link("frame-extended-fd", frame(BridgeId::Extended(0x1FFF_FFFF), BridgeKind::Fd, &fd)),
-        link("frame-remote", frame(BridgeId::Standard(0), BridgeKind::Remote, &[])),
-        link("loss", LinkMessage::Loss(LossReport { first_seq: 65_535, at_us: 9, count: 300 })),
-        link("frames", LinkMessage::Frames(batch)),
-        link("beat", LinkMessage::Beat(beat)),
-        link("open", AgentMessage::Open(Open { version: 2, session: 0x0102_0304, window: 2_048 })),
-        link("grant", AgentMessage::Grant(Grant { session: 0x0102_0304, taken: 1 << 33 })),
-        link("filters", AgentMessage::Filters(part)),
-    ]
-}
-
 /// Every boundary: the file of its vectors and its cases.
 fn boundaries() -> Vec<(&'static str, Vec<Case>)> {
     vec![
@@ -412,7 +304,7 @@ fn boundaries() -> Vec<(&'static str, Vec<Case>)> {
         ("sync", sync()),
         ("desired", commands::cases()),
         ("feature", variants!(Feature: Snapshots Statistics Models Updates)),
-        ("bridge", bridge()),
+        ("bridge", bridge::messages()),
         ("bundle-index", bundles::indexes()),
         ("unit", units()),
         ("verdict-code", verdict_codes()),
