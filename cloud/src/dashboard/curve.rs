@@ -1,9 +1,8 @@
 //! A sequential test as an SVG: the mean of what was observed, the range that holds the true share, and the limit.
 
-use super::chart::{GRID, LINES, ONSET, SIZE, TEXT};
+use super::plot::{Across, Plot, Runs};
 use crate::store::ota::TestLine;
 use maud::{Markup, PreEscaped, html};
-use plotters::prelude::*;
 
 pub(super) fn render(test: &TestLine) -> Markup {
     html! {
@@ -38,36 +37,16 @@ fn draw(test: &TestLine) -> Result<String, Box<dyn std::error::Error>> {
     // Early ranges span everything; the limit and the newest range are what one wants to see.
     let top = (test.limit * 2.5).max(test.upper * 1.3).clamp(0.01, 1.0);
     let bottom = test.lower.min(test.mean).clamp(-1.0, 0.0);
-    let mut svg = String::new();
-    {
-        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-        let mut chart = ChartBuilder::on(&area)
-            .margin(8)
-            .margin_right(40)
-            .x_label_area_size(34)
-            .y_label_area_size(70)
-            .build_cartesian_2d(1.0..last, bottom..top)?;
-        chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(GRID)
-            .axis_style(GRID)
-            .x_labels(8)
-            .x_label_formatter(&|n| format!("{n:.0}"))
-            .y_labels(5)
-            .y_label_formatter(&|share| format!("{:.1} %", share * 100.0))
-            .label_style(("sans-serif", 20).into_font().color(&TEXT))
-            .draw()?;
-        let line = |at: usize| test.curve.iter().map(move |point| (point[0], point[at].clamp(bottom, top)));
-        chart.draw_series(LineSeries::new(
-            [(1.0, test.limit.min(top)), (last, test.limit.min(top))],
-            ONSET.stroke_width(2),
-        ))?;
-        for (at, colour) in [(2, LINES[3]), (3, LINES[3]), (1, LINES[1])] {
-            chart.draw_series(LineSeries::new(line(at), colour.stroke_width(3)))?;
-        }
-        area.present()?;
-    }
-    Ok(svg)
+    let line = |at: usize| -> Runs {
+        vec![test.curve.iter().map(|point| (point[0], point[at].clamp(bottom, top))).collect()]
+    };
+    let limit = test.limit.min(top);
+    let plot = Plot {
+        across: Across::Count(1.0, last),
+        values: (bottom, top),
+        label: (|share| format!("{:.1} %", share * 100.0), 70),
+        marks: vec![[(1.0, limit), (last, limit)]],
+        lines: vec![(1, line(1)), (3, line(3)), (3, line(2))],
+    };
+    plot.svg()
 }

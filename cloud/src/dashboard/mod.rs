@@ -11,6 +11,7 @@ mod fleet_page;
 mod heat_map;
 mod models_page;
 mod page;
+mod plot;
 mod rollout_page;
 mod signals_section;
 mod snapshot_chart;

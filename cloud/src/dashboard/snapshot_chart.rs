@@ -1,23 +1,20 @@
 //! The samples of a snapshot's signals over time as an SVG, one chart for signals of one unit.
 
-use super::chart::{GRID, LINES, ONSET, SIZE, TEXT, TimeAxis};
 use super::page;
+use super::plot::{Across, MAX_LINES, Plot, Runs};
 use crate::snapshot::{SignalSamples, SnapshotReport};
 use maud::{Markup, PreEscaped, html};
-use plotters::prelude::*;
 
-/// The most signals in one chart: there are so many colours.
-pub(super) const MAX_LINES: usize = LINES.len();
 /// Stretches of time of which a line shows the lowest and the highest value: no more can be told apart.
 const COLUMNS: f64 = 1_000.0;
 
 /// A chart of these signals, with a mark at the trigger.
 pub(super) fn render(report: &SnapshotReport, signals: &[&SignalSamples]) -> Markup {
-    let lines: Vec<Line> = signals.iter().map(|signal| Line::of(report, signal)).collect();
+    let lines: Vec<Runs> = signals.iter().map(|signal| line(report, signal)).collect();
     let Some(bounds) = Bounds::of(&lines) else {
         return html! { p class="quiet" { "Nothing to draw: fewer than two values." } };
     };
-    let Ok(svg) = draw(&lines, &bounds, report.line.when.unix_us as f64) else {
+    let Ok(svg) = draw(lines, &bounds, report.line.when.unix_us as f64) else {
         return html! { p class="quiet" { "The chart could not be drawn." } };
     };
     let names = signals.iter().map(|signal| signal.name.as_str()).collect::<Vec<_>>().join(", ");
@@ -36,32 +33,27 @@ pub(super) fn render(report: &SnapshotReport, signals: &[&SignalSamples]) -> Mar
     }
 }
 
-/// The unbroken stretches of a signal: where there was no value there is no line.
-struct Line(Vec<Vec<(f64, f64)>>);
-
-impl Line {
-    fn of(report: &SnapshotReport, signal: &SignalSamples) -> Line {
-        let samples = || signal.at_us.iter().zip(&signal.value);
-        let time = |at: &u64| report.unix_us(*at) as f64;
-        let (first, last) = (signal.at_us.first().map_or(0.0, time), signal.at_us.last().map_or(0.0, time));
-        let width = ((last - first) / COLUMNS).max(1.0);
-        let (mut runs, mut run, mut column) = (Vec::new(), Vec::new(), Column::default());
-        for (at, value) in samples() {
-            let place = ((time(at) - first) / width).floor();
-            if value.is_none() || place != column.place {
-                column.end(&mut run);
-                column.place = place;
-            }
-            match value {
-                Some(value) => column.take((time(at), *value)),
-                None => runs.push(std::mem::take(&mut run)),
-            }
+fn line(report: &SnapshotReport, signal: &SignalSamples) -> Runs {
+    let samples = || signal.at_us.iter().zip(&signal.value);
+    let time = |at: &u64| report.unix_us(*at) as f64;
+    let (first, last) = (signal.at_us.first().map_or(0.0, time), signal.at_us.last().map_or(0.0, time));
+    let width = ((last - first) / COLUMNS).max(1.0);
+    let (mut runs, mut run, mut column) = (Vec::new(), Vec::new(), Column::default());
+    for (at, value) in samples() {
+        let place = ((time(at) - first) / width).floor();
+        if value.is_none() || place != column.place {
+            column.end(&mut run);
+            column.place = place;
         }
-        column.end(&mut run);
-        runs.push(run);
-        runs.retain(|run| !run.is_empty());
-        Line(runs)
+        match value {
+            Some(value) => column.take((time(at), *value)),
+            None => runs.push(std::mem::take(&mut run)),
+        }
     }
+    column.end(&mut run);
+    runs.push(run);
+    runs.retain(|run| !run.is_empty());
+    runs
 }
 
 /// The first, lowest, highest and last value of a stretch of time.
@@ -98,8 +90,8 @@ struct Bounds {
 }
 
 impl Bounds {
-    fn of(lines: &[Line]) -> Option<Bounds> {
-        let points = || lines.iter().flat_map(|line| &line.0).flatten();
+    fn of(lines: &[Runs]) -> Option<Bounds> {
+        let points = || lines.iter().flatten().flatten();
         let span = |of: fn(&(f64, f64)) -> f64| {
             points().map(of).fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| (a.min(x), b.max(x)))
         };
@@ -110,40 +102,17 @@ impl Bounds {
     }
 }
 
-fn draw(lines: &[Line], bounds: &Bounds, trigger: f64) -> Result<String, Box<dyn std::error::Error>> {
-    let (first, last) = bounds.time;
-    let mut svg = String::new();
-    {
-        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-        let mut chart = ChartBuilder::on(&area)
-            .margin(8)
-            .margin_right(40)
-            .x_label_area_size(34)
-            .y_label_area_size(84)
-            .build_cartesian_2d(TimeAxis { first, last }, bounds.values.0..bounds.values.1)?;
-        let text = ("sans-serif", 20).into_font().color(&TEXT);
-        chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(GRID)
-            .axis_style(GRID)
-            .y_labels(5)
-            .y_label_formatter(&|value| page::value(*value as f32))
-            .label_style(text)
-            .draw()?;
-        if (first..=last).contains(&trigger) {
-            let mark = [(trigger, bounds.values.0), (trigger, bounds.values.1)];
-            chart.draw_series(LineSeries::new(mark, ONSET.stroke_width(2)))?;
-        }
-        for (line, colour) in lines.iter().zip(LINES).rev() {
-            for run in &line.0 {
-                chart.draw_series(LineSeries::new(run.iter().copied(), colour.stroke_width(3)))?;
-            }
-        }
-        area.present()?;
-    }
-    Ok(svg)
+fn draw(lines: Vec<Runs>, bounds: &Bounds, trigger: f64) -> Result<String, Box<dyn std::error::Error>> {
+    let ((first, last), (low, high)) = (bounds.time, bounds.values);
+    let is_drawn = (first..=last).contains(&trigger);
+    let plot = Plot {
+        across: Across::Time(first, last),
+        values: bounds.values,
+        label: (|value| page::value(value as f32), 84),
+        marks: is_drawn.then_some([(trigger, low), (trigger, high)]).into_iter().collect(),
+        lines: lines.into_iter().enumerate().take(MAX_LINES).collect(),
+    };
+    plot.svg()
 }
 
 #[cfg(test)]
@@ -163,11 +132,11 @@ mod tests {
     #[test]
     fn values_at_the_ends_of_their_range_are_drawn_or_refused_without_a_panic() {
         for values in [[f64::MIN, f64::MAX], [0.0, 0.0], [1e-300, 1e300]] {
-            let lines = [Line(vec![values.iter().enumerate().map(|(n, v)| (n as f64, *v)).collect()])];
+            let lines = [vec![values.iter().enumerate().map(|(n, v)| (n as f64, *v)).collect()]];
             if let Some(bounds) = Bounds::of(&lines) {
-                draw(&lines, &bounds, 0.5).unwrap();
+                draw(lines.to_vec(), &bounds, 0.5).unwrap();
             }
         }
-        assert!(Bounds::of(&[Line(vec![vec![(1.0, 1.0)]])]).is_none());
+        assert!(Bounds::of(&[vec![vec![(1.0, 1.0)]]]).is_none());
     }
 }

@@ -1,7 +1,8 @@
 //! `/vehicle/{id}/snapshot/{n}`: what stood on the buses around a moment; and the list of a vehicle's snapshots.
 
 use super::page::{self, Frame, bytes, count, when};
-use super::snapshot_chart::{self, MAX_LINES};
+use super::plot::MAX_LINES;
+use super::snapshot_chart;
 use crate::snapshot::{SignalSamples, SnapshotLine, SnapshotReport, Wanted};
 use maud::{Markup, html};
 use telltale_wire::time::WallTime;
