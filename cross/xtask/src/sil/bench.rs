@@ -1,11 +1,16 @@
 //! One machine with what it needs: a folder of files, a disk, an authority, a cloud; and the course of the test.
 
+mod job;
+mod release;
+mod update;
+
 use super::judge::Report;
 use super::machine::Machine;
-use super::{Kind, Load, Programs, frames};
+use super::{Kind, Load, Programs};
 use crate::demo::http;
 use crate::shell;
 use anyhow::{Context as _, Result, bail, ensure};
+use release::{DIRECTOR_KEY, REPOSITORY, Release};
 use serde_json::Value;
 use std::env;
 use std::fs::{self, File};
@@ -21,16 +26,12 @@ const BOOT: Duration = Duration::from_secs(120);
 const STEP: Duration = Duration::from_secs(180);
 /// How the machines call their host.
 const HOST: &str = "10.0.2.2";
-/// The model and its catalog, on the host.
-const MODEL: &str = "models/cell-fault";
-/// Windows of the shipped model come every five minutes; here twenty a second, so that there are enough to measure.
-const FASTER: [(&str, &str); 2] = [("period_s = 30", "period_s = 0.05"), ("stride = 10", "stride = 1")];
-/// Room for two spools.
-const DISK: u64 = 96 << 20;
 /// Lines of each log that a failure prints.
 const LOG_LINES: usize = 15;
 /// After this long without a commit at the cloud nothing is under way that could be cut.
 const COMMIT: Duration = Duration::from_secs(30);
+
+pub(super) use update::Course;
 
 /// A machine's folder and its cloud.
 pub(super) struct Bench<'a> {
@@ -63,6 +64,7 @@ impl<'a> Bench<'a> {
             fs::create_dir_all(job.join(below))
                 .with_context(|| format!("{} cannot be made", job.display()))?;
         }
+        Release { programs, folder: &folder }.found()?;
         let (cloud, vehicles, pages) = start_cloud(&folder, programs, kind)?;
         let mut bench = Bench { kind, programs, folder, cloud, pages, heard: 0, has_recording: false };
         bench.fill(load, vehicles)?;
@@ -127,6 +129,7 @@ impl<'a> Bench<'a> {
         machine.console.expect("drained", STEP)?;
         machine.console.expect("done", STEP)?;
         machine.wait(STEP)?;
+        report.update = self.take_an_update()?;
         report.recording = self.has_recording;
         report.cloud = self.cloud()?;
         report.witness = self.witness()?;
@@ -182,87 +185,6 @@ impl<'a> Bench<'a> {
         fs::copy(from, self.job().join(name))
             .with_context(|| format!("{} cannot be copied", from.display()))?;
         Ok(())
-    }
-
-    /// Everything that stands in the job's folder, and the disk.
-    fn fill(&mut self, load: &Load, vehicles: SocketAddr) -> Result<()> {
-        self.copy(&shell::root().join("cross/machine/job"), "job")?;
-        self.copy(&load.vehicle, "telltale")?;
-        self.copy(&load.sender, "can-load")?;
-        let credentials = self.folder.join("vehicle");
-        for name in ["ca.pem", "vehicle.pem", "vehicle.key"] {
-            self.copy(&credentials.join(name), name)?;
-        }
-        self.model()?;
-        let drive = frames::drive(self.programs, &self.folder)?;
-        self.write("drive.log", &drive)?;
-        self.write("drain.log", &drive.lines().take(10).flat_map(|line| [line, "\n"]).collect::<String>())?;
-        let (kinds, heard) = frames::kinds();
-        self.heard = heard;
-        self.write("kinds.log", &kinds)?;
-        self.write("telltale.toml", &self.settings("\"live\"", 10, vehicles.port()))?;
-        // A record each second, so that there is always something to sync when the power is cut.
-        self.write("cut.toml", &self.settings("\"live\"", 1, vehicles.port()))?;
-        let drain = "{ log = { path = \"drain.log\", pace = \"max\" } }";
-        self.write("drain.toml", &self.settings(drain, 1, vehicles.port()))?;
-        if let Some((log, database)) = frames::recording()? {
-            self.write("recording.log", &log)?;
-            self.copy(&database, "pcan.dbc")?;
-            // From the job's folder, so that the catalog names the file and not its place on this host.
-            let mut init = shell::program(&self.programs.telltale);
-            init.args(["catalog", "init", "--dbc", "pcan.dbc"]).current_dir(self.job());
-            self.write(
-                "recording-catalog.toml",
-                &shell::output(&mut init)?.replace("\"can0\"", "\"vcan4\""),
-            )?;
-            self.write("recording.toml", RECORDING_SETTINGS)?;
-            self.has_recording = true;
-        }
-        let disk = self.folder.join("disk.img");
-        File::create(&disk)?.set_len(DISK).context("the machine's disk cannot be made")?;
-        shell::output(shell::program("/sbin/mkfs.ext4").args(["-q", "-F"]).arg(&disk))?;
-        Ok(())
-    }
-
-    /// The shipped model with more windows a second, and a catalog of five buses.
-    fn model(&self) -> Result<()> {
-        let from = shell::root().join(MODEL);
-        let read = |name: &str| {
-            fs::read_to_string(from.join(name)).with_context(|| format!("{name} cannot be read"))
-        };
-        let mut features = read("features.toml")?;
-        for (old, new) in FASTER {
-            ensure!(features.contains(old), "features.toml has no {old}");
-            features = features.replace(old, new);
-        }
-        self.write("model/features.toml", &features)?;
-        let sum = shell::output(shell::program("sha256sum").arg(self.job().join("model/features.toml")))?;
-        let digest = sum.split(' ').next().unwrap_or_default();
-        let replaced = |line: &str| match line.split_once(" = ") {
-            Some(("features_digest", _)) => format!("features_digest = \"{digest}\"\n"),
-            _ => format!("{line}\n"),
-        };
-        self.write("model/model.toml", &read("model.toml")?.lines().map(replaced).collect::<String>())?;
-        self.copy(&from.join("cell-fault.int8.onnx"), "model/cell-fault.int8.onnx")?;
-        self.copy(&from.join("bms.dbc"), "bms.dbc")?;
-        let catalog = read("catalog-sim.toml")?.replace("interface = \"can0\"", "interface = \"vcan0\"");
-        let more = ["vcan1", "vcan2", "vcan3", "vxcan0"].map(|bus| {
-            format!(
-                "\n[[bus]]\nname = \"{bus}\"\ninterface = \"{bus}\"\ndbc = [\"bms.dbc\"]\n\n[[signal]]\n\
-                 vss = \"Vehicle.Bench.{bus}.Cell{{n}}.Voltage\"\nn = \"1..96\"\nbus = \"{bus}\"\n\
-                 signal = \"CellVoltage_{{n}}\"\nunit = \"V\"\n"
-            )
-        });
-        self.write("catalog.toml", &(catalog + &more.concat()))
-    }
-
-    fn settings(&self, source: &str, period_s: u32, port: u16) -> String {
-        format!(
-            "vehicle = \"{}\"\ncatalog = \"catalog.toml\"\nmodels = [\"model\"]\nsource = {source}\n\
-             summary_s = {period_s}\nstatus_s = {period_s}\nspool = {{ dir = \"disk/spool\" }}\n\n[uplink]\nurl = \"https://{HOST}:{port}\"\n\
-             ca = \"ca.pem\"\ncert = \"vehicle.pem\"\nkey = \"vehicle.key\"\n",
-            self.kind.name()
-        )
     }
 
     fn boot(&self) -> Result<Machine> {
@@ -326,10 +248,6 @@ impl Drop for Bench<'_> {
     }
 }
 
-/// An agent that hears all of a recorded car, and syncs nothing.
-const RECORDING_SETTINGS: &str = "vehicle = \"recorded\"\ncatalog = \"recording-catalog.toml\"\nsource = \"live\"\n\
-     bus = { listen = \"all\" }\nspool = { dir = \"disk/recording-spool\" }\n";
-
 /// An authority, a vehicle's certificate and a cloud; gives where vehicles and people find it.
 fn start_cloud(folder: &Path, programs: &Programs, kind: Kind) -> Result<(Child, SocketAddr, SocketAddr)> {
     let pki = folder.join("pki");
@@ -345,6 +263,11 @@ fn start_cloud(folder: &Path, programs: &Programs, kind: Kind) -> Result<(Child,
     let said = File::create(folder.join("cloud.log"))?;
     let mut serve = cloud(&["serve", "--listen", "127.0.0.1:0", "--dashboard", "127.0.0.1:0", "--pki"]);
     serve.arg(&pki).arg("--db").arg(folder.join("fleet.db")).arg("--ready-file").arg(&ready);
+    serve
+        .arg("--repository")
+        .arg(folder.join(REPOSITORY))
+        .arg("--director-key")
+        .arg(folder.join(DIRECTOR_KEY));
     let mut child = serve.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said).spawn()?;
     let began = Instant::now();
     while !ready.exists() {

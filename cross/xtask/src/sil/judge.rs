@@ -1,6 +1,7 @@
 //! What a machine told, held against what it was to do.
 
 use super::Kind;
+use super::bench::Course;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -11,8 +12,11 @@ const MIN_SCORES: u64 = 100;
 /// The rate that user-mode-linux is to take, on four buses together; the sender may be so much late.
 const MIN_PER_SECOND: f64 = 0.97 * 32_000.0;
 
+/// Fewer cuts of power did not come in each part of an update.
+const MIN_CUTS: u64 = 5;
+
 /// The table's rows.
-pub(super) const ROWS: [&str; 12] = [
+pub(super) const ROWS: [&str; 13] = [
     "kernel",
     "boot, s",
     "frames a second",
@@ -25,6 +29,7 @@ pub(super) const ROWS: [&str; 12] = [
     "recorded car's frames",
     "durable at the cut",
     "records at the cloud",
+    "power cuts in an update",
 ];
 
 /// A machine's course.
@@ -43,6 +48,8 @@ pub(super) struct Report {
     pub(super) at_cut: u64,
     pub(super) cloud: Value,
     pub(super) witness: Value,
+    /// What became of the update that the power was cut in.
+    pub(super) update: Course,
 }
 
 impl Report {
@@ -58,6 +65,7 @@ impl Report {
             at_cut: 0,
             cloud: Value::Null,
             witness: Value::Null,
+            update: Course::default(),
         }
     }
 
@@ -138,6 +146,7 @@ impl Report {
             check(count(wrong) == Some(0), format!("the cloud counts {:?} {wrong}", count(wrong)));
         }
         check(count("records") > Some(self.at_cut), "nothing was synced after the cut".to_owned());
+        check(self.update.cuts >= MIN_CUTS, format!("only {} cuts of power in an update", self.update.cuts));
         let durable = self.witness["durable"].as_u64().unwrap_or(0);
         check(durable > 0, "no record was durable when the power was cut: nothing was at stake".to_owned());
         let missing = self.witness["missing"].as_u64();
@@ -166,6 +175,8 @@ impl Report {
             "records": self.cloud["counts"]["records"],
             "came_twice": self.cloud["counts"]["duplicates"],
             "boots": self.cloud["boots"],
+            "update_cuts": self.update.cuts,
+            "update_states": self.update.found,
             "failures": self.failures(),
         })
     }
@@ -185,6 +196,7 @@ impl Report {
             told(self.capture("recording", "frames")),
             told(self.witness["durable"].as_u64()),
             told(self.cloud["counts"]["records"].as_u64()),
+            self.update.cuts.to_string(),
         ]
     }
 
@@ -231,6 +243,7 @@ mod tests {
             "unexplained_gaps": 0,
         });
         report.cloud = json!({ "counts": counts, "boots": 3 });
+        report.update.cuts = 9;
         report.witness = json!({ "durable": 50, "missing": 0, "stored": 300 });
         report
     }
@@ -239,7 +252,7 @@ mod tests {
     fn a_sound_machine_passes_and_each_fault_is_told() {
         assert_eq!(sound().failures(), Vec::<String>::new());
         type Break = fn(&mut Report);
-        let faults: [(&str, Break); 9] = [
+        let faults: [(&str, Break); 10] = [
             ("load: Some(639999)", |r| {
                 r.status.get_mut("load").unwrap()["capture"]["frames"] = json!(639_999)
             }),
@@ -251,6 +264,7 @@ mod tests {
             ("only 20000 frames", |r| r.sent.get_mut("load").unwrap()["per_second"] = json!(20_000.0)),
             ("3) of 50 durable", |r| r.witness["missing"] = json!(3)),
             ("nothing was at stake", |r| r.witness["durable"] = json!(0)),
+            ("only 2 cuts", |r| r.update.cuts = 2),
             ("nothing was synced", |r| r.at_cut = 300),
             ("1) unexplained_gaps", |r| r.cloud["counts"]["unexplained_gaps"] = json!(1)),
         ];
