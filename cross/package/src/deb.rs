@@ -1,5 +1,5 @@
 //! The format (deb(5)): an `ar` archive of a version, a `tar` of what dpkg is told, and a `tar` of the files. Times are
-//! zero, owners are root and files come in order, so that the same contents are the same bytes.
+//! those of the sources or zero, owners are root and files come in order, so that the same contents are the same bytes.
 
 use anyhow::{Result, ensure};
 use flate2::Compression;
@@ -28,21 +28,21 @@ pub(crate) struct File {
     pub(crate) executable: bool,
 }
 
-/// The package as bytes.
-pub(crate) fn write(package: &Package) -> Result<Vec<u8>> {
+/// The package as bytes; its files have this time, in seconds of Unix.
+pub(crate) fn write(package: &Package, epoch: u64) -> Result<Vec<u8>> {
     for path in &package.configuration {
         ensure!(package.files.contains_key(path), "{path} is configuration, but not in the package");
     }
     let mut archive = b"!<arch>\n".to_vec();
-    member(&mut archive, "debian-binary", b"2.0\n");
-    member(&mut archive, "control.tar.gz", &control(package)?);
-    member(&mut archive, "data.tar.gz", &data(package)?);
+    member(&mut archive, "debian-binary", b"2.0\n", epoch);
+    member(&mut archive, "control.tar.gz", &control(package, epoch)?, epoch);
+    member(&mut archive, "data.tar.gz", &data(package, epoch)?, epoch);
     Ok(archive)
 }
 
 /// An entry of an `ar` archive (deb(5)): sixty bytes, the contents, and a newline where their length is odd.
-fn member(archive: &mut Vec<u8>, name: &str, bytes: &[u8]) {
-    let header = format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, "100644", bytes.len());
+fn member(archive: &mut Vec<u8>, name: &str, bytes: &[u8], epoch: u64) {
+    let header = format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", epoch, 0, 0, "100644", bytes.len());
     archive.extend_from_slice(header.as_bytes());
     archive.extend_from_slice(bytes);
     if bytes.len() % 2 == 1 {
@@ -50,7 +50,7 @@ fn member(archive: &mut Vec<u8>, name: &str, bytes: &[u8]) {
     }
 }
 
-fn control(package: &Package) -> Result<Vec<u8>> {
+fn control(package: &Package, epoch: u64) -> Result<Vec<u8>> {
     let installed: usize = package.files.values().map(|file| file.bytes.len()).sum();
     let mut control = String::new();
     for (field, value) in [
@@ -66,7 +66,7 @@ fn control(package: &Package) -> Result<Vec<u8>> {
         writeln!(control, "{field}: {value}")?;
     }
     writeln!(control, " {}", package.description.1)?;
-    let mut tar = Tar::new();
+    let mut tar = Tar::new(epoch);
     tar.file("control", control.as_bytes(), false)?;
     if !package.configuration.is_empty() {
         let list: String = package.configuration.iter().map(|path| format!("/{path}\n")).collect();
@@ -78,8 +78,8 @@ fn control(package: &Package) -> Result<Vec<u8>> {
     tar.finish()
 }
 
-fn data(package: &Package) -> Result<Vec<u8>> {
-    let mut tar = Tar::new();
+fn data(package: &Package, epoch: u64) -> Result<Vec<u8>> {
+    let mut tar = Tar::new(epoch);
     let mut folders = BTreeSet::new();
     for path in package.files.keys() {
         folders.extend(path.match_indices('/').map(|(at, _)| &path[..=at]));
@@ -93,19 +93,20 @@ fn data(package: &Package) -> Result<Vec<u8>> {
     tar.finish()
 }
 
-/// A `tar`, all of root's and without times.
+/// A `tar`, all of root's and of one time.
 pub(crate) struct Tar {
     builder: tar::Builder<Vec<u8>>,
     compressed: bool,
+    epoch: u64,
 }
 
 impl Tar {
-    fn new() -> Tar {
-        Tar { builder: tar::Builder::new(Vec::new()), compressed: true }
+    fn new(epoch: u64) -> Tar {
+        Tar { builder: tar::Builder::new(Vec::new()), compressed: true, epoch }
     }
 
-    pub(crate) fn uncompressed() -> Tar {
-        Tar { builder: tar::Builder::new(Vec::new()), compressed: false }
+    pub(crate) fn uncompressed(epoch: u64) -> Tar {
+        Tar { builder: tar::Builder::new(Vec::new()), compressed: false, epoch }
     }
 
     fn folder(&mut self, path: &str) -> Result<()> {
@@ -121,7 +122,7 @@ impl Tar {
         header.set_entry_type(kind);
         header.set_mode(mode);
         header.set_size(bytes.len() as u64);
-        header.set_mtime(0);
+        header.set_mtime(self.epoch);
         header.set_uid(0);
         header.set_gid(0);
         header.set_username("root")?;
@@ -159,12 +160,13 @@ mod tests {
 
     #[test]
     fn the_same_contents_are_the_same_bytes() {
-        assert_eq!(write(&package()).unwrap(), write(&package()).unwrap());
+        assert_eq!(write(&package(), 7).unwrap(), write(&package(), 7).unwrap());
+        assert_ne!(write(&package(), 7).unwrap(), write(&package(), 8).unwrap());
     }
 
     #[test]
     fn the_archive_has_its_three_members_where_ar_wants_them() {
-        let bytes = write(&package()).unwrap();
+        let bytes = write(&package(), 0).unwrap();
         let (mut at, mut names) = (8, Vec::new());
         while at < bytes.len() {
             let header = std::str::from_utf8(&bytes[at..at + 60]).unwrap();
@@ -181,6 +183,6 @@ mod tests {
     fn configuration_that_is_not_in_the_package_is_refused() {
         let mut package = package();
         package.configuration.insert("etc/y.toml".into());
-        assert!(write(&package).is_err());
+        assert!(write(&package, 0).is_err());
     }
 }

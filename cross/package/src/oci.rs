@@ -16,9 +16,9 @@ const IN_THE_IMAGE: [&str; 3] = ["usr/bin/", "usr/share/telltale/", "usr/share/d
 /// Nobody's number, which no account of the machine has.
 const USER: &str = "65532:65532";
 
-/// The image as bytes of a `tar`.
-pub(crate) fn write(package: &Package) -> Result<Vec<u8>> {
-    let mut layer = Tar::uncompressed();
+/// The image as bytes of a `tar`; its files have this time, in seconds of Unix.
+pub(crate) fn write(package: &Package, epoch: u64) -> Result<Vec<u8>> {
+    let mut layer = Tar::uncompressed(epoch);
     let files =
         package.files.iter().filter(|(path, _)| IN_THE_IMAGE.iter().any(|part| path.starts_with(part)));
     for (path, file) in files {
@@ -52,7 +52,7 @@ pub(crate) fn write(package: &Package) -> Result<Vec<u8>> {
     manifest["annotations"] =
         json!({ "org.opencontainers.image.ref.name": package.version, "io.containerd.image.name": name });
 
-    let mut image = Tar::uncompressed();
+    let mut image = Tar::uncompressed(epoch);
     image.file("oci-layout", json!({ "imageLayoutVersion": "1.0.0" }).to_string().as_bytes(), false)?;
     let index = json!({ "schemaVersion": 2, "manifests": [manifest] });
     image.file("index.json", index.to_string().as_bytes(), false)?;
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn every_descriptor_leads_to_its_bytes_down_to_the_binary() {
-        let image = entries(&write(&package("arm64")).unwrap());
+        let image = entries(&write(&package("arm64"), 0).unwrap());
         let follow = |descriptor: &Value| {
             let digest = descriptor["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap();
             let bytes = &image[&format!("blobs/sha256/{digest}")];
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn the_same_contents_are_the_same_bytes_and_an_unknown_machine_is_refused() {
-        assert_eq!(write(&package("amd64")).unwrap(), write(&package("amd64")).unwrap());
-        assert!(write(&package("all")).is_err());
+        assert_eq!(write(&package("amd64"), 0).unwrap(), write(&package("amd64"), 0).unwrap());
+        assert!(write(&package("all"), 0).is_err());
     }
 }

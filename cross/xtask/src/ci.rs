@@ -25,7 +25,7 @@ const STEPS: &[Step] = &[
     Step { name: "bridge", run: bridge },
     Step { name: "clippy", run: clippy },
     Step { name: "doc", run: doc },
-    Step { name: "vehicle", run: || cross_build::run(cross_build::VEHICLE, true) },
+    Step { name: "vehicle", run: || cross_build::run(cross_build::VEHICLE, true, None) },
     Step { name: "test", run: test },
     Step { name: "scenarios", run: scenarios },
     Step { name: "demo", run: demo },

@@ -14,9 +14,11 @@ mod firmware;
 mod models;
 mod needs;
 mod package;
+mod reproduce;
 mod shell;
 mod sil;
 mod suite;
+mod symbols;
 mod tidy;
 mod uml;
 mod vm;
@@ -58,7 +60,8 @@ enum Task {
     },
     /// Build the vehicle's binary for a target and print its size
     ///
-    /// The agent without the workbench. Linkers and compilers per target stand in .cargo/config.toml.
+    /// The agent without the workbench. Linkers and compilers per target stand in .cargo/config.toml. A release has no path of
+    /// this machine in it, and its symbols apart: `aarch64-linux-gnu-addr2line -Cfie telltale.debug 0x1234` reads an address.
     /// Example: `cargo xtask build --release`, then copy the one static file to the ECU.
     Build {
         /// The target triple
@@ -67,6 +70,19 @@ enum Task {
         /// Optimise and strip, as a vehicle carries it
         #[arg(long)]
         release: bool,
+        /// Tune for one processor, such as cortex-a72 or neoverse-n1: the file may then not run on another. The models'
+        /// kernels need no tuning: they are chosen when the agent starts, by what the processor has
+        #[arg(long)]
+        cpu: Option<String>,
+    },
+    /// Build the committed sources twice, in two folders, and compare: binary, symbols, package and image to the bit
+    Reproduce {
+        /// The target triple
+        #[arg(long, default_value = cross_build::VEHICLE)]
+        target: String,
+        /// Build the small sender of the test machines in the agent's place: the same way in a minute
+        #[arg(long)]
+        quick: bool,
     },
     /// Pack the vehicle's binary as a Debian package (sandboxed service, configuration, model) and as a container image
     ///
@@ -228,7 +244,8 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Tidy => tidy::run(),
         Task::Test { no_install, args } => suite::run(!no_install, &args, None),
-        Task::Build { target, release } => cross_build::run(&target, release),
+        Task::Build { target, release, cpu } => cross_build::run(&target, release, cpu.as_deref()),
+        Task::Reproduce { target, quick } => reproduce::run(&target, quick),
         Task::Bench { bench: Bench::Decode { max, json } } => bench::decode(max, json),
         Task::Bench { bench: Bench::Snapshot } => bench::snapshot::run(),
         Task::Bench { bench: Bench::Summary } => bench::snapshot::summary(),

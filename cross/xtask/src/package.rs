@@ -13,25 +13,42 @@ const MAX_EXPOSURE: f64 = 2.5;
 
 /// Packs the binary given, or else the vehicle's release build for the target.
 pub(crate) fn run(target: &str, binary: Option<PathBuf>) -> Result<()> {
-    let architecture = match target.split('-').next() {
-        Some("aarch64") => "arm64",
-        Some("x86_64") => "amd64",
-        _ => bail!("Debian's name of {target} is not known here: aarch64 or x86_64"),
-    };
     let binary = match binary {
         // Relative to where the developer stands.
         Some(path) => fs::canonicalize(&path).with_context(|| format!("{} is not there", path.display()))?,
         None => cross_build::build(target, true)?,
     };
-    let output = shell::target_dir().join("package");
+    let packages = pack(&shell::root(), &binary, target, &shell::target_dir().join("package"), None)?;
+    for package in &packages {
+        let bytes =
+            fs::metadata(package).with_context(|| format!("{} is not there", package.display()))?.len();
+        println!("{}: {:.2} MB", package.display(), bytes as f64 / 1e6);
+    }
+    check_package(packages.first().context("nothing was packed")?)?;
+    check_service()
+}
+
+/// Packs a binary with the files of a workspace; gives the package, then the image. `epoch` is the time that their files
+/// are given, in seconds, instead of that of the environment's SOURCE_DATE_EPOCH, or zero.
+pub(crate) fn pack(
+    root: &Path,
+    binary: &Path,
+    target: &str,
+    output: &Path,
+    epoch: Option<&str>,
+) -> Result<Vec<PathBuf>> {
+    let architecture = match target.split('-').next() {
+        Some("aarch64") => "arm64",
+        Some("x86_64") => "amd64",
+        _ => bail!("Debian's name of {target} is not known here: aarch64 or x86_64"),
+    };
     let pack = ["run", "--quiet", "--package=telltale-package", "--", "--architecture", architecture];
     let mut packing = shell::cargo(pack);
-    packing.arg("--binary").arg(&binary).arg("--root").arg(shell::root()).arg("--output").arg(&output);
-    let printed = shell::output(&mut packing)?;
-    print!("{printed}");
-    let package = printed.split(": ").next().context("the packer printed no path")?;
-    check_package(Path::new(package))?;
-    check_service()
+    packing.arg("--binary").arg(binary).arg("--root").arg(root).arg("--output").arg(output);
+    if let Some(epoch) = epoch {
+        packing.env("SOURCE_DATE_EPOCH", epoch);
+    }
+    Ok(shell::output(&mut packing)?.lines().map(PathBuf::from).collect())
 }
 
 /// What dpkg makes of it, where there is one.
