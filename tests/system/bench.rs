@@ -1,7 +1,7 @@
 //! A vehicle and its server, in one folder and on one port: started, ended and killed as real programs, and what is
 //! left of them read past them.
 
-use crate::{rig, snapshot};
+use crate::{rig, snapshot, spooled};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 use std::collections::BTreeMap;
@@ -12,12 +12,8 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
-use telltale_agent::files::Directory;
-use telltale_core::spool::{BatchLimits, Spool, SpoolConfig};
 use telltale_wire::ids::{BootId, Lane, Seq};
 use telltale_wire::record::RawRecord;
-use telltale_wire::sync::Ack;
-use telltale_wire::time::{MonoTime, Stamp};
 
 /// For whatever should take a second, on a machine that has other things to do.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -150,7 +146,7 @@ key = "pki/vehicles/v1/vehicle.key"
 
     /// Adds all that waits in the spool of a dead agent to `held`, and gives its number. Only a copy is opened:
     /// opening repairs.
-    pub(crate) fn look_into_the_spool(&self, round: u32, held: &mut Records) -> usize {
+    pub(crate) fn look_into_the_spool(&self, held: &mut Records) -> usize {
         let copy = tempfile::tempdir().unwrap();
         for entry in fs::read_dir(self.path("spool")).unwrap() {
             let entry = entry.unwrap();
@@ -159,33 +155,7 @@ key = "pki/vehicles/v1/vehicle.key"
                 fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
             }
         }
-        let me = BootId::new(u32::MAX, round);
-        let now = Stamp { mono: MonoTime(0), wall: None };
-        let files = Directory::lock(copy.path()).unwrap();
-        let (mut spool, report) = Spool::open(files, SpoolConfig::default(), me, now).unwrap();
-        assert_eq!(report.losses, [], "round {round}: a kill cost records that were in the spool");
-        let mut found = 0;
-        loop {
-            let batches = spool.next_batch(now, BatchLimits { records: 2_000, bytes: 1_000_000 });
-            if batches.is_empty() {
-                return found;
-            }
-            for batch in &batches {
-                assert_ne!(batch.boot, me, "opening a spool without losses wrote records");
-                for (number, raw) in (batch.first_seq.0..).zip(&batch.records) {
-                    found += 1;
-                    let key = (batch.boot, batch.lane, Seq(number));
-                    let before = held.insert(key, raw.clone());
-                    assert!(
-                        before.is_none_or(|before| before == *raw),
-                        "{key:?} holds another record than before"
-                    );
-                }
-            }
-            let acks =
-                batches.iter().map(|b| Ack { boot: b.boot, lane: b.lane, through: b.last_seq().unwrap() });
-            spool.ack(now, &acks.collect::<Vec<_>>());
-        }
+        spooled::add(held, copy.path())
     }
 
     pub(crate) fn fleet(&self) -> Fleet {

@@ -1,6 +1,6 @@
 //! The machine with the firmware, the agent beside it, and the line between them.
 
-use crate::rig;
+use crate::{rig, spooled};
 use serde_json::Value;
 use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -12,17 +12,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
-use telltale_agent::files::Directory;
 use telltale_core::feature::spec::FeatureSpec;
-use telltale_core::spool::{BatchLimits, Spool, SpoolConfig};
 use telltale_wire::bridge::{
     AgentMessage, Beat, BridgeFrame, BridgeId, BridgeKind, LINK_VERSION, LinkMessage, LinkReader,
     MAX_ENCODED, OnLine as _, Open,
 };
-use telltale_wire::ids::BootId;
 use telltale_wire::record::{Counts, LossStage, Record};
-use telltale_wire::sync::{Ack, Batch};
-use telltale_wire::time::{MonoTime, Stamp};
 
 /// For whatever should take a second, on a machine that has other things to do.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -331,36 +326,9 @@ impl Agent {
         let kill = format!("kill -TERM {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
         assert!(self.child.wait().unwrap().success(), "{}", self.said());
-        let records = records_of(&self.folder.join("spool"));
-        let mut counts = Counts::default();
-        for record in &records {
-            if let Record::Summary(summary) = record {
-                counts.frames += summary.counts.frames;
-                counts.decoded += summary.counts.decoded;
-                counts.filtered += summary.counts.filtered;
-                counts.unknown += summary.counts.unknown;
-                counts.lost += summary.counts.lost;
-            }
-        }
+        let records = spooled::records(&self.folder.join("spool"));
+        let counts = spooled::summed(&records);
         KeptByAgent { records, counts, said: self.said() }
-    }
-}
-
-fn records_of(spool: &Path) -> Vec<Record> {
-    let now = Stamp { mono: MonoTime(0), wall: None };
-    let files = Directory::lock(spool).unwrap();
-    let (mut spool, report) =
-        Spool::open(files, SpoolConfig::default(), BootId::new(u32::MAX, 0), now).unwrap();
-    assert_eq!(report.losses, []);
-    let mut records = Vec::new();
-    loop {
-        let batches = spool.next_batch(now, BatchLimits { records: 1_000, bytes: 1_000_000 });
-        if batches.is_empty() {
-            return records;
-        }
-        records.extend(batches.iter().flat_map(|batch| &batch.records).filter_map(|raw| raw.parse().ok()));
-        let ack = |b: &Batch| Ack { boot: b.boot, lane: b.lane, through: b.last_seq().unwrap() };
-        spool.ack(now, &batches.iter().map(ack).collect::<Vec<_>>());
     }
 }
 

@@ -19,14 +19,6 @@ const LIMIT: Duration = Duration::from_secs(400);
 const SCRIPT: &str = r#"
 cd "$1"
 telltale=$2 cloud=$3 port=$4
-say() { echo "== $*"; }
-until_said() {
-    tries=0
-    until grep -q "$1" agent.log; do
-        tries=$((tries + 1)); [ $tries -lt 900 ] || { echo "never said: $1"; cat agent.log; exit 3; }
-        sleep 0.1
-    done
-}
 set_clock() { /bin/busybox date -s "@$(($(date +%s) + $1))" >/dev/null || exit 4; }
 
 /bin/busybox insmod /usr/lib/uml/modules/$(uname -r)/kernel/drivers/block/loop.ko || exit 5

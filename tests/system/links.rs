@@ -2,7 +2,7 @@
 //! simulated vehicle. Every frame that was sent while a bus was there is in the spool's counts, every change of a link is a
 //! record, and nothing is lost.
 
-use crate::live::{records, summed};
+use crate::spooled::{records, summed};
 use crate::{rig, uml};
 use serde_json::Value;
 use std::fs;
@@ -37,16 +37,9 @@ ip() { /bin/busybox ip "$@" || { echo "ip $*"; exit 9; }; }
 both() { canplayer -I both.log vcan9=can0 vcan1=can1 || exit 4; echo both $1 >>plays; sleep 0.3; }
 pack() { canplayer -I pack.log vcan9=can0 || exit 4; echo pack $1 >>plays; sleep 0.3; }
 one() { canplayer -I one.log vcan1=can1 || exit 4; echo one $1 >>plays; sleep 0.3; }
-hear() {
-    tries=0
-    until grep -q "$1" agent.log; do
-        tries=$((tries + 1)); [ $tries -lt 600 ] || { echo "not said: $1"; cat agent.log; exit 3; }
-        sleep 0.1
-    done
-}
 "$telltale" run --config telltale.toml 2>agent.log &
 agent=$!
-hear "records wait from before"
+until_said "records wait from before"
 sleep 0.5
 one before
 ip link add dev vcan9 type vcan
@@ -78,11 +71,11 @@ both anew
 (sleep 1; cp catalog-limit.toml catalog.toml; kill -HUP $agent) &
 both reloaded
 wait $!
-hear "reloaded telltale.toml"
+until_said "reloaded telltale.toml"
 # A catalog that is wrong changes nothing.
 echo "schema = 9" >catalog.toml
 kill -HUP $agent
-hear "the reload is refused"
+until_said "the reload is refused"
 both refused
 # One more message is asked for.
 cp catalog-more.toml catalog.toml

@@ -1,16 +1,11 @@
 //! The whole agent on a real bus: in the vcan machine, `telltale run` reads what `canplayer` sends, and at its end
 //! every frame of the drive is accounted for in its spool.
 
+use crate::spooled::{records, summed};
 use crate::{rig, uml};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
-use telltale_agent::files::Directory;
-use telltale_core::spool::{BatchLimits, Spool, SpoolConfig};
-use telltale_wire::ids::BootId;
-use telltale_wire::record::{Counts, Record};
-use telltale_wire::sync::Ack;
-use telltale_wire::time::{MonoTime, Stamp};
 
 /// The drive takes nine seconds of real time; a busy machine several times that.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -32,11 +27,7 @@ const SCRIPT: &str = r#"
 cd "$1"
 "$2" run --config telltale.toml 2>agent.log &
 agent=$!
-tries=0
-until grep -q "records wait from before" agent.log; do
-    tries=$((tries + 1)); [ $tries -lt 300 ] || { cat agent.log; exit 3; }
-    sleep 0.1
-done
+until_said "records wait from before"
 sleep 0.5
 canplayer -I drive.log vcan0=can0 || exit 4
 sleep 0.5
@@ -84,41 +75,4 @@ fn prepare(folder: &Path) -> u64 {
     let log = folder.join("drive.log");
     rig::telltale_ok(&["simulate", "--hours", HOURS, "-o", rig::text(&log)]);
     rig::heard(&fs::read_to_string(log).unwrap()).count() as u64
-}
-
-/// What the summaries among the records count together.
-pub(crate) fn summed(records: &[Record]) -> Counts {
-    let mut sum = Counts::default();
-    for record in records {
-        if let Record::Summary(summary) = record {
-            sum.frames += summary.counts.frames;
-            sum.decoded += summary.counts.decoded;
-            sum.samples += summary.counts.samples;
-            sum.lost += summary.counts.lost;
-        }
-    }
-    sum
-}
-
-/// Every record of a spool, lane by lane.
-pub(crate) fn records(spool: &Path) -> Vec<Record> {
-    let now = Stamp { mono: MonoTime(0), wall: None };
-    let files = Directory::lock(spool).unwrap();
-    let (mut spool, report) =
-        Spool::open(files, SpoolConfig::default(), BootId::new(u32::MAX, 0), now).unwrap();
-    assert_eq!(report.losses, []);
-    let mut records = Vec::new();
-    loop {
-        let batches = spool.next_batch(now, BatchLimits { records: 1_000, bytes: 1_000_000 });
-        if batches.is_empty() {
-            return records;
-        }
-        records.extend(batches.iter().flat_map(|batch| &batch.records).map(|raw| raw.parse().unwrap()));
-        let ack = |b: &telltale_wire::sync::Batch| Ack {
-            boot: b.boot,
-            lane: b.lane,
-            through: b.last_seq().unwrap(),
-        };
-        spool.ack(now, &batches.iter().map(ack).collect::<Vec<_>>());
-    }
 }

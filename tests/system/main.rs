@@ -28,6 +28,7 @@ mod rig;
 mod scenarios;
 mod snapshot;
 mod soak;
+mod spooled;
 mod statistics;
 mod sync;
 mod update;

@@ -1,6 +1,6 @@
 //! An agent at work, asked and told from outside: the real binary, its real sockets and signals.
 
-use crate::rig;
+use crate::{rig, spooled};
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -12,13 +12,10 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
-use telltale_agent::files::Directory;
 use telltale_cloud::pki::{Existing, Pki, Validity};
-use telltale_core::spool::{BatchLimits, Spool, SpoolConfig};
 use telltale_wire::agent_event::AgentChange;
-use telltale_wire::ids::{BootId, VehicleId};
+use telltale_wire::ids::VehicleId;
 use telltale_wire::record::Record;
-use telltale_wire::time::{MonoTime, Stamp};
 use tempfile::TempDir;
 
 /// How long anything may take on a busy machine.
@@ -181,16 +178,6 @@ fn nobody_there_is_said_with_what_to_do() {
     assert!(said.contains("no agent listens on") && said.contains("telltale run"), "{said}");
 }
 
-/// The records of an agent that has ended, oldest first.
-fn records(folder: &Path) -> Vec<Record> {
-    let files = Directory::lock(&folder.join("spool")).unwrap();
-    let now = Stamp { mono: MonoTime(0), wall: None };
-    let (mut spool, _) = Spool::open(files, SpoolConfig::default(), BootId::new(999, 1), now).unwrap();
-    let all = BatchLimits { records: 100_000, bytes: usize::MAX };
-    let batches = spool.next_batch(now, all);
-    batches.iter().flat_map(|batch| &batch.records).filter_map(|raw| raw.parse().ok()).collect()
-}
-
 #[test]
 fn a_reload_changes_what_it_may_and_refuses_the_rest_with_its_reason() {
     let mut agent = Agent::start(CONFIG);
@@ -233,7 +220,7 @@ fn a_reload_changes_what_it_may_and_refuses_the_rest_with_its_reason() {
 
     agent.ask(&["log-level", "warn"]);
     agent.end();
-    let changes: Vec<_> = records(agent.folder.path())
+    let changes: Vec<_> = spooled::records(&agent.path("spool"))
         .into_iter()
         .filter_map(|record| if let Record::Agent(event) = record { Some(event.change) } else { None })
         .collect();

@@ -15,14 +15,6 @@ const LIMIT: Duration = Duration::from_secs(400);
 const SCRIPT: &str = r#"
 cd "$1"
 telltale=$2 cloud=$3 port=$4
-say() { echo "== $*"; }
-until_said() {
-    tries=0
-    until grep -q "$1" agent.log; do
-        tries=$((tries + 1)); [ $tries -lt 900 ] || { echo "never said: $1"; cat agent.log; exit 3; }
-        sleep 0.1
-    done
-}
 limit() {
     perl -e 'my $limit = pack("Q8 L x4", $ARGV[1], $ARGV[1], 0, 0, 0, 0, 0, 0, 1);
         syscall(179, 0x80000800, $ARGV[0], 0, $limit) == 0 or die "quotactl: $!\n";' "$device" "$1" || exit 4

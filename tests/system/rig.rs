@@ -30,10 +30,23 @@ pub(crate) fn program(name: &str) -> PathBuf {
     beside
 }
 
+/// What each script of the vcan machine may say: a heading, and to wait until the agent has written a line to `agent.log`.
+const SHELL: &str = r#"
+say() { echo "== $*"; }
+until_said() {
+    tries=0
+    until grep -q "$1" agent.log; do
+        tries=$((tries + 1)); [ $tries -lt 900 ] || { echo "never said: $1"; cat agent.log; exit 3; }
+        sleep 0.1
+    done
+}
+"#;
+
 /// Runs a shell script, which must succeed, in the vcan machine, with `words` as `$1`, `$2` and so on; gives what was said.
 pub(crate) fn script_in_uml(script: &str, words: &[&str], limit: Duration) -> String {
+    let script = format!("{SHELL}{script}");
     let command: Vec<OsString> =
-        ["sh", "-c", script, "script"].iter().chain(words).map(|word| OsString::from(*word)).collect();
+        ["sh", "-c", &script, "script"].iter().chain(words).map(|word| OsString::from(*word)).collect();
     let mut said = Vec::new();
     let status = uml::run_in_uml(&root().join("cross/uml/init"), &command, &mut said, limit);
     let said = String::from_utf8_lossy(&said).into_owned();

@@ -1,7 +1,7 @@
 //! Snapshots from end to end: what a faulty drive's snapshot holds at the cloud is what stands in the log, to the bit;
 //! and a person at the vehicle can ask for one.
 
-use crate::rig;
+use crate::{rig, spooled};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,17 +12,15 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
-use telltale_agent::files::Directory;
 use telltale_cloud::pki::{Existing, Pki, Validity};
 use telltale_cloud::server::{Config, Server};
 use telltale_core::catalog::Catalog;
 use telltale_core::frame::CanFrame;
-use telltale_core::spool::{BatchLimits, Spool, SpoolConfig};
 use telltale_core::trace::{Format, LineParser};
-use telltale_wire::ids::{BootId, VehicleId};
+use telltale_wire::ids::VehicleId;
 use telltale_wire::record::Record;
 use telltale_wire::snapshot::{self, SnapshotCause, SnapshotPart};
-use telltale_wire::time::{MonoTime, Stamp};
+use telltale_wire::time::MonoTime;
 
 const VEHICLE: &str = "bench-01";
 /// How long anything may take on a busy machine.
@@ -164,13 +162,9 @@ impl Drop for Agent {
 }
 
 /// The snapshots in the spool of an agent that has ended.
-fn spooled(spool: &Path) -> Vec<SnapshotPart> {
-    let now = Stamp { mono: MonoTime(0), wall: None };
-    let files = Directory::lock(spool).unwrap();
-    let (mut spool, _) = Spool::open(files, SpoolConfig::default(), BootId::new(999, 1), now).unwrap();
-    let batches = spool.next_batch(now, BatchLimits { records: 100_000, bytes: usize::MAX });
-    let parsed = batches.iter().flat_map(|batch| &batch.records).filter_map(|raw| raw.parse().ok());
-    parsed.filter_map(|record| if let Record::Snapshot(part) = record { Some(part) } else { None }).collect()
+fn snapshots(spool: &Path) -> Vec<SnapshotPart> {
+    let records = spooled::records(spool).into_iter();
+    records.filter_map(|record| if let Record::Snapshot(part) = record { Some(part) } else { None }).collect()
 }
 
 #[test]
@@ -207,7 +201,7 @@ fn a_person_at_the_vehicle_asks_for_a_snapshot() {
     assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     assert!(agent.0.wait().unwrap().success());
 
-    let parts = spooled(&at("spool"));
+    let parts = snapshots(&at("spool"));
     let first = parts.first().expect("no snapshot in the spool");
     assert_eq!(first.cause, SnapshotCause::Command { note: "it smells".into() });
     assert_eq!((first.before_ms, first.after_ms, usize::from(first.parts)), (20_000, 60_000, parts.len()));

@@ -56,14 +56,12 @@ fn a_week_of_restarts_leaves_spool_and_footprint_as_they_were() {
     bench.configure("day.toml", "day.log", "30000", 60);
     let mut cloud = bench.cloud();
     let mut held = Records::new();
-    let mut starts = 0;
     let mut days: Vec<Day> = Vec::new();
     for day in 1..=DAYS {
         let mut stops = 0;
         for part in 0..1 + day % 2 {
             let mut agent = bench.agent("day.toml");
             sleep(Duration::from_millis(250 + 100 * (day + part) as u64));
-            starts += 1;
             stops += 1;
             if (day, part) == (4, 0) || (day, part) == (5, 1) {
                 assert!(agent.kill9(), "it had ended before: {}", agent.said());
@@ -72,13 +70,12 @@ fn a_week_of_restarts_leaves_spool_and_footprint_as_they_were() {
                 assert_eq!(agent.ended(PATIENCE).code(), Some(0), "{}", agent.said());
                 assert!(agent.said().contains("stopping: a signal asked for it"), "{}", agent.said());
             }
-            bench.look_into_the_spool(starts, &mut held);
+            bench.look_into_the_spool(&mut held);
         }
         let mut agent = bench.agent("day.toml");
         let looks = looks_until_the_end(&agent);
         assert_eq!(agent.ended(LIMIT).code(), Some(0), "{}", agent.said());
-        starts += 1;
-        assert_eq!(bench.look_into_the_spool(starts, &mut held), 0, "the drained spool holds records");
+        assert_eq!(bench.look_into_the_spool(&mut held), 0, "the drained spool holds records");
         days.push(Day::of(&bench, stops, &looks, &cloud));
     }
     cloud.terminate();
@@ -174,7 +171,7 @@ fn a_week_in_one_process_leaves_nothing_behind() {
     }
     let fleet = bench.fleet();
     fleet.has_no_gap();
-    assert_eq!(bench.look_into_the_spool(1, &mut Records::new()), 0, "the drained spool holds records");
+    assert_eq!(bench.look_into_the_spool(&mut Records::new()), 0, "the drained spool holds records");
     assert!(fleet.records.len() > 6_000, "{}", fleet.records.len());
 }
 
