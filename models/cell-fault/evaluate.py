@@ -15,6 +15,7 @@ import numpy as np
 import data
 import int8 as quantization
 import network
+import reference
 
 HERE = Path(__file__).parent
 
@@ -27,7 +28,7 @@ def main():
     layers = quantization.load(HERE / manifest["onnx"])
     result = {}
     for name, car in data.cars(options.data, recipe).items():
-        windows = data.features(options.telltale, car, options.work, name)
+        windows = reference.mask(data.features(options.telltale, car, options.work, name), manifest["regime"])
         result |= figures(name, car, windows, int8(layers, windows.x, recipe["quantize"]), manifest)
     if options.json:
         print(json.dumps(result))

@@ -23,6 +23,7 @@ import faults
 import golden
 import int8
 import network
+import reference
 
 HERE = Path(__file__).parent
 
@@ -52,8 +53,11 @@ def main():
         "f32": lambda v: network.logit(params, v),
         "linear": lambda v: network.logit(linear, v),
     }
+    bounds = reference.regime(recipe, reference.inputs(cars, windows))
+    for table in windows.values():
+        reference.mask(table, bounds)
     slope, intercept = evaluate.write(recipe, cars, windows, models)
-    (HERE / "model.toml").write_text(manifest(recipe, slope, intercept))
+    (HERE / "model.toml").write_text(manifest(recipe, slope, intercept, bounds))
     golden.write(HERE, file, layers, recipe["quantize"])
     say(started, "done")
 
@@ -74,11 +78,12 @@ def dataset(options, recipe, cars, windows):
     return (np.concatenate(part).astype(np.float32) for part in zip(*parts))
 
 
-def manifest(recipe, slope, intercept):
+def manifest(recipe, slope, intercept, bounds):
     """model.toml, which the agent reads."""
     digest = hashlib.sha256((HERE / "features.toml").read_bytes()).hexdigest()
     decision = ", ".join(f"{k} = {v}" for k, v in recipe["decision"].items())
     quantize = recipe["quantize"]
+    regime = ", ".join(f'{{ feature = "{b["feature"]}", low = {b["low"]:.4f}, high = {b["high"]:.4f} }}' for b in bounds)
     return f"""\
 # Written by train.py: what the agent needs to run the model and to read its numbers. See CARD.md.
 schema = 1
@@ -91,6 +96,7 @@ input = {{ scale = {np.float32(quantize["input_limit"] / 127)}, zero_point = 0 }
 output = {{ channel = 0, scale = {np.float32(quantize["output_limit"] / 127)}, zero_point = 0 }}
 calibration = {{ slope = {slope:.6f}, intercept = {intercept:.6f} }}
 decision = {{ {decision} }}
+regime = [{regime}]
 """
 
 

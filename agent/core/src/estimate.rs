@@ -5,6 +5,7 @@
 
 use crate::feature::spec::{FeatureSpec, Op};
 use crate::feature::{ChargeOp, FeatureTable};
+use crate::regime::{self, Bound, Regime};
 use serde::Deserialize;
 use telltale_wire::estimate::{Interval, Quantity};
 use telltale_wire::record::IndeterminateReason;
@@ -32,22 +33,9 @@ pub struct Estimation {
     pub bounds: Vec<Bound>,
 }
 
-/// The range of a feature that training has seen, in its physical unit, both ends included.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Bound {
-    /// The feature's name.
-    pub feature: String,
-    /// The lowest value.
-    pub low: f32,
-    /// The highest value.
-    pub high: f32,
-}
-
 impl Estimation {
     /// What is wrong with it, and where.
     pub(crate) fn fault(&self) -> Option<(&'static str, &'static str)> {
-        let sound = |b: &Bound| b.low <= b.high && b.low.is_finite() && b.high.is_finite();
         let widths = &self.half_width;
         [
             (self.offset.is_finite(), "estimate.offset", "a finite number"),
@@ -55,7 +43,7 @@ impl Estimation {
             (self.coverage > 0.0 && self.coverage < 1.0, "estimate.coverage", "a share between 0 and 1"),
             ((1..=MAX_WIDTHS).contains(&widths.len()), "estimate.half_width", "1 to 64 widths"),
             (widths.iter().all(|w| *w >= 0.0 && w.is_finite()), "estimate.half_width", "numbers from 0 on"),
-            (self.bounds.iter().all(sound), "estimate.bounds", "low <= high"),
+            (regime::is_sound(&self.bounds), "estimate.bounds", "low <= high"),
         ]
         .into_iter()
         .find_map(|(holds, field, problem)| (!holds).then_some((field, problem)))
@@ -64,34 +52,24 @@ impl Estimation {
     /// The name of a bounded feature that the specification lacks.
     #[must_use]
     pub fn stranger(&self, spec: &FeatureSpec) -> Option<&str> {
-        let known = |bound: &&Bound| spec.features.iter().any(|f| f.name == bound.feature);
-        self.bounds.iter().find(|bound| !known(bound)).map(|bound| bound.feature.as_str())
+        regime::stranger(&self.bounds, spec)
     }
 }
 
 /// Reads outputs by an [`Estimation`] on the features of one specification.
 pub(crate) struct Estimator {
     estimation: Estimation,
-    /// Channel, lowest and highest.
-    bounds: Vec<(usize, f32, f32)>,
+    regime: Regime,
     /// The channels that say whether another feature is there.
     flags: Vec<usize>,
 }
 
 impl Estimator {
     pub(crate) fn new(estimation: Estimation, spec: &FeatureSpec) -> Estimator {
-        let place = |bound: &Bound| {
-            let channel = spec.features.iter().position(|f| f.name == bound.feature)?;
-            Some((channel, bound.low, bound.high))
-        };
         let is_flag = |op: &Op| matches!(op, Op::Charge(ChargeOp::Present(_)));
         let flags =
             spec.features.iter().enumerate().filter(|(_, f)| is_flag(&f.op)).map(|(channel, _)| channel);
-        Estimator {
-            bounds: estimation.bounds.iter().filter_map(place).collect(),
-            flags: flags.collect(),
-            estimation,
-        }
+        Estimator { regime: Regime::new(&estimation.bounds, spec), flags: flags.collect(), estimation }
     }
 
     pub(crate) const fn estimation(&self) -> &Estimation {
@@ -106,10 +84,7 @@ impl Estimator {
         output: Result<f32, IndeterminateReason>,
     ) -> Result<Interval, IndeterminateReason> {
         let output = output?;
-        let is_within = |(channel, low, high): &(usize, f32, f32)| {
-            (*low..=*high).contains(&table.physical_at(*channel, subject))
-        };
-        if !self.bounds.iter().all(is_within) {
+        if !self.regime.holds(table, subject) {
             return Err(IndeterminateReason::OutsideTrainingRegime);
         }
         let absent = self.flags.iter().filter(|flag| table.physical_at(**flag, subject) == 0.0).count();

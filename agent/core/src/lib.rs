@@ -18,6 +18,7 @@ pub mod frame;
 pub mod jitter;
 pub mod model;
 pub mod pipeline;
+pub mod regime;
 pub mod rules;
 pub mod signal;
 pub mod snapshot;

@@ -3,6 +3,7 @@
 
 use crate::document::DocumentError;
 use crate::estimate::Estimation;
+use crate::regime::{self, Bound};
 use serde::Deserialize;
 use std::time::Duration;
 use telltale_wire::digest::Digest;
@@ -64,6 +65,8 @@ pub enum Reading {
         calibration: Calibration,
         /// From probabilities to verdicts.
         decision: Decision,
+        /// Where the model may speak; anywhere without one.
+        regime: Vec<Bound>,
     },
     /// A quantity: a value with its interval comes of it.
     Estimate(Estimation),
@@ -82,6 +85,8 @@ struct Document {
     output: OutputQuantization,
     calibration: Option<Calibration>,
     decision: Option<Decision>,
+    #[serde(default)]
+    regime: Vec<Bound>,
     estimate: Option<Estimation>,
 }
 
@@ -175,7 +180,15 @@ impl Manifest {
             problem: problem.into(),
         };
         let reading = match (doc.calibration, doc.decision, doc.estimate) {
-            (Some(calibration), Some(decision), None) => Reading::Anomaly { calibration, decision },
+            (Some(calibration), Some(decision), None) => {
+                Reading::Anomaly { calibration, decision, regime: doc.regime }
+            }
+            (None, None, Some(_)) if !doc.regime.is_empty() => {
+                return Err(fail(
+                    "regime",
+                    "for models that judge; one that estimates has `estimate.bounds`",
+                ));
+            }
             (None, None, Some(estimation)) => Reading::Estimate(estimation),
             _ => return Err(fail("estimate", "either this, or `calibration` and `decision`")),
         };
@@ -231,8 +244,8 @@ impl Manifest {
 
 impl Reading {
     fn fault(&self) -> Option<(&'static str, &'static str)> {
-        let (calibration, d) = match self {
-            Reading::Anomaly { calibration, decision } => (calibration, decision),
+        let (calibration, d, regime) = match self {
+            Reading::Anomaly { calibration, decision, regime } => (calibration, decision, regime),
             Reading::Estimate(estimation) => return estimation.fault(),
         };
         let share = |x: f32| (0.0..=1.0).contains(&x);
@@ -243,6 +256,7 @@ impl Reading {
             ((1..=32).contains(&d.enter_of), "decision.enter_of", "1 to 32 windows"),
             ((1..=d.enter_of).contains(&d.enter_windows), "decision.enter_windows", "1 to enter_of windows"),
             (d.exit_windows >= 1, "decision.exit_windows", "at least 1 window"),
+            (regime::is_sound(regime), "regime", "low <= high"),
         ]
         .into_iter()
         .find_map(|(holds, field, problem)| (!holds).then_some((field, problem)))
@@ -290,6 +304,11 @@ pub(crate) mod tests {
             ("scale = 0.0625", "scale = -1", "`input.scale`"),
             ("exit = 0.2", "exit = 0.9", "`decision`: 0 <= exit"),
             ("enter_windows = 2", "enter_windows = 4", "`decision.enter_windows`"),
+            (
+                "version",
+                "regime = [{ feature = \"a\", low = 1, high = 0 }]\nversion",
+                "`regime`: low <= high",
+            ),
             ("name = \"cell-fault\"", "name = \"\"", "`name`"),
             ("version", "versoin", "unknown field `versoin`"),
             ("calibration = { slope = 1.0, intercept = 0.0 }", "", "`estimate`: either this, or"),

@@ -117,8 +117,12 @@ impl Track {
     }
 
     fn absence(&mut self, at: MonoTime, reason: IndeterminateReason) -> Judgement {
-        self.absent = self.absent.saturating_add(1);
         let verdict = VerdictCode::Indeterminate(reason);
+        // The subject is there, the model has nothing to say of where the vehicle is: no news of the subject.
+        if reason == IndeterminateReason::OutsideTrainingRegime {
+            return Judgement { verdict, change: None };
+        }
+        self.absent = self.absent.saturating_add(1);
         let due = self.absent >= REPORT_ABSENCE_AFTER && !self.absence_reported;
         self.absence_reported |= due;
         Judgement { verdict, change: due.then_some(Change { verdict, since: at }) }
@@ -168,6 +172,15 @@ mod tests {
         let mut scores = vec![GONE; 8];
         scores.extend([Ok(0.1), Ok(0.1)]);
         assert_eq!(run(&scores), "iiiiiIiiNn");
+    }
+
+    #[test]
+    fn windows_outside_the_training_regime_are_no_news_of_a_subject() {
+        let beyond = Err(IndeterminateReason::OutsideTrainingRegime);
+        let mut scores = vec![Ok(0.9)];
+        scores.extend([beyond; 10]);
+        scores.push(Ok(0.9));
+        assert_eq!(run(&scores), "niiiiiiiiiiA");
     }
 
     #[test]

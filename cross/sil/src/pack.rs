@@ -99,7 +99,8 @@ impl Pack {
             spread(spec.capacity_ah * 3_600.0, spec.capacity_ah * 3_600.0 * spec.capacity_spread);
         let ohm = spec.resistance_mohm / 1_000.0;
         let new_ohm = spread(ohm, ohm * spec.resistance_spread);
-        let charge = spread(spec.charge, spec.charge_spread).map(|c: f64| c.clamp(0.0, 1.0));
+        let drawn = spread(spec.charge, spec.charge_spread);
+        let charge = balanced_when_full(drawn, spec, &new_capacity_as);
         let mut pack = Pack {
             charge,
             polarisation: [[0.0; CELLS]; 2],
@@ -202,6 +203,16 @@ impl Pack {
     }
 }
 
+/// The cells' charge in a pack whose balancing makes them equal when it is full: on the way down from there the small
+/// ones lose more of theirs. `drawn` is what each would have if all were of one size.
+fn balanced_when_full(drawn: [f64; CELLS], spec: &PackSpec, capacity_as: &[f64; CELLS]) -> [f64; CELLS] {
+    let mean_as = spec.capacity_ah * 3_600.0;
+    std::array::from_fn(|cell| {
+        let larger = 1.0 - mean_as / capacity_as[cell];
+        (drawn[cell] + (1.0 - spec.charge) * larger).clamp(0.0, 1.0)
+    })
+}
+
 /// How much faster a reaction of this activation energy runs than at 25 degrees Celsius.
 pub(crate) fn arrhenius(joules_per_mol: f64, celsius: f64) -> f64 {
     libm::exp(joules_per_mol / GAS_J_PER_MOL_K * (1.0 / REFERENCE_K - 1.0 / (celsius + KELVIN)))
@@ -286,6 +297,22 @@ mod tests {
             let taken = (before - pack.charge[cell]) / pack.per_ampere_second[cell] / 3_600.0;
             assert!((taken - 50.0).abs() < 1e-6, "cell {cell} gave {taken} Ah");
         }
+    }
+
+    #[test]
+    fn cells_of_unequal_size_are_equal_when_the_pack_is_full() {
+        let spec = PackSpec { charge: 0.3, capacity_spread: 0.03, charge_spread: 0.0, ..PackSpec::default() };
+        let mut pack = Pack::new(3, &spec, &WARM, &Life::new(0.0, 0.0));
+        let apart = |pack: &Pack| {
+            let highest = pack.charge.iter().copied().fold(0.0, f64::max);
+            highest - pack.charge.iter().copied().fold(1.0, f64::min)
+        };
+        assert!(apart(&pack) > 0.05, "{}", apart(&pack));
+        let filling = Demand::Amperes(-0.7 * spec.capacity_ah);
+        (0..36_000).for_each(|_| {
+            step(&mut pack, STEP_S, filling, &Disturbance::NONE);
+        });
+        assert!(apart(&pack) < 1e-9 && (pack.charge[0] - 1.0).abs() < 1e-9, "{}", apart(&pack));
     }
 
     #[test]

@@ -65,9 +65,10 @@ pub struct PackSpec {
     pub resistance_mohm: f64,
     /// Standard deviation of the cells' resistance, as a share.
     pub resistance_spread: f64,
-    /// State of charge at the start, 0 to 1.
+    /// State of charge at the start, 0 to 1. The cells are balanced when the pack is full: below that the small ones
+    /// have less.
     pub charge: f64,
-    /// Standard deviation of the cells' charge, of 1.
+    /// Standard deviation of the cells' charge when the pack is full, of 1.
     pub charge_spread: f64,
     /// Age at the start, in years.
     pub age_years: f64,

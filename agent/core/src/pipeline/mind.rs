@@ -9,6 +9,7 @@ use crate::clock::ClockAnchor;
 use crate::feature::spec::{Feature, FeatureSpec, Op};
 use crate::feature::{Extractor, FeatureTable, LayoutError, Window};
 use crate::model::{Manifest, Model, Reading};
+use crate::regime::{self, Regime};
 use crate::rules::{self, Finding, Limits};
 use crate::statistics::Scores;
 use crate::verdict::{Change, Judge};
@@ -144,16 +145,19 @@ impl Mind {
             return Err(LoadError::OtherFeatures { model: manifest.name, expected, found });
         }
         let n = extractor.layout().members();
-        let (decision, appraisal) = match &manifest.reading {
-            Reading::Anomaly { decision, .. } => (*decision, None),
-            Reading::Estimate(estimation) => match estimation.stranger(&features) {
-                None => (rules::DECISION, Some(Appraisal::new(estimation, &features, n))),
-                Some(feature) => {
-                    let feature = feature.to_owned();
-                    return Err(LoadError::StrangeBound { model: manifest.name, feature });
-                }
-            },
+        let (decision, appraisal, bounds, stranger) = match &manifest.reading {
+            Reading::Anomaly { decision, regime, .. } => {
+                (*decision, None, regime.as_slice(), regime::stranger(regime, &features))
+            }
+            Reading::Estimate(estimation) => {
+                let appraisal = Appraisal::new(estimation, &features, n);
+                (rules::DECISION, Some(appraisal), &[][..], estimation.stranger(&features))
+            }
         };
+        if let Some(feature) = stranger.map(str::to_owned) {
+            return Err(LoadError::StrangeBound { model: manifest.name, feature });
+        }
+        let regime = Regime::new(bounds, &features);
         let layout = extractor.layout();
         let subjects: Vec<Subject> = extractor
             .subjects()
@@ -179,6 +183,7 @@ impl Mind {
                 manifest.reference(&digest),
                 manifest.clone(),
                 model,
+                regime,
                 features.features.len(),
                 n,
             ),

@@ -6,6 +6,7 @@ use super::stamp;
 use crate::clock::ClockAnchor;
 use crate::feature::FeatureTable;
 use crate::model::{Manifest, Model};
+use crate::regime::Regime;
 use std::time::Duration;
 use telltale_wire::agent_event::{AgentChange, AgentEvent, ModelFault};
 use telltale_wire::record::{IndeterminateReason, ModelRef, Record};
@@ -15,6 +16,7 @@ use telltale_wire::time::MonoTime;
 pub(super) struct Scorer {
     reference: ModelRef,
     pub(super) manifest: Manifest,
+    regime: Regime,
     model: Box<dyn Model>,
     input: Vec<i8>,
     output: Vec<i8>,
@@ -39,12 +41,14 @@ impl Scorer {
         reference: ModelRef,
         manifest: Manifest,
         model: Box<dyn Model>,
+        regime: Regime,
         channels: usize,
         subjects: usize,
     ) -> Scorer {
         Scorer {
             reference,
             manifest,
+            regime,
             model,
             input: vec![0; channels * subjects],
             output: vec![0; subjects],
@@ -69,6 +73,9 @@ impl Scorer {
             let score = match table.state(subject) {
                 Err(why) => Err(why.reason()),
                 Ok(()) if failed => Err(IndeterminateReason::ModelFailed),
+                Ok(()) if !self.regime.holds(table, subject) => {
+                    Err(IndeterminateReason::OutsideTrainingRegime)
+                }
                 Ok(()) => Ok(self.manifest.read(*q)),
             };
             self.scores.push(score);

@@ -365,6 +365,31 @@ fn a_calibration_that_gives_no_number_is_a_failure_of_the_model() {
 }
 
 #[test]
+fn outside_of_its_training_regime_a_model_says_nothing_and_takes_nothing_back() {
+    let mut bounded = loaded("m", LowIsOdd { failing: false });
+    let low = crate::regime::Bound { feature: "deviation_median".into(), low: -0.1, high: 0.1 };
+    if let crate::model::Reading::Anomaly { regime, .. } = &mut bounded.manifest.reading {
+        regime.push(low);
+    }
+    let mut pipeline = Pipeline::new(&catalog(""), vec![bounded], PipelineConfig::default()).unwrap();
+    let events = run(&mut pipeline, 0..20, [3_700, 3_640, 3_700, 3_700]);
+    assert_eq!(events.len(), 1, "{events:?}");
+    // 200 mV below the others is more than training has seen.
+    assert!(run(&mut pipeline, 20..60, [3_700, 3_500, 3_700, 3_700]).is_empty());
+    let mut view = View::with_room(pipeline.outline());
+    pipeline.look(MonoTime(60 * S), &mut view);
+    let beyond = IndeterminateReason::OutsideTrainingRegime;
+    assert_eq!(view.models[0].subjects[1].verdict, VerdictCode::Indeterminate(beyond));
+    assert!(run(&mut pipeline, 60..70, [3_700, 3_640, 3_700, 3_700]).is_empty(), "it was held all the while");
+    let mut strange = loaded("m", LowIsOdd { failing: false });
+    if let crate::model::Reading::Anomaly { regime, .. } = &mut strange.manifest.reading {
+        regime.push(crate::regime::Bound { feature: "speed".into(), low: 0.0, high: 1.0 });
+    }
+    let refused = Pipeline::new(&catalog(""), vec![strange], PipelineConfig::default()).err().unwrap();
+    assert!(refused.to_string().contains("bounds the feature `speed`"), "{refused}");
+}
+
+#[test]
 fn a_successor_goes_on_counting_and_keeps_the_models_that_stay() {
     let mut before = Pipeline::new(
         &catalog(""),

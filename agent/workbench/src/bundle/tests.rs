@@ -76,7 +76,7 @@ fn the_bundle_binds_what_the_folder_says() {
     bundle.verify().unwrap();
     assert_eq!((&bundle.index, bundle.digest), (&built.index, Digest::of(&built.bytes)));
     let index = &bundle.index;
-    assert_eq!((index.name.as_str(), index.version.as_str(), index.release), ("cell-fault", "1.0.0", 3));
+    assert_eq!((index.name.as_str(), index.version.as_str(), index.release), ("cell-fault", "1.1.0", 3));
     assert_eq!(index.hardware.iter().map(ToString::to_string).collect::<Vec<_>>(), ["bench-a", "bench-b"]);
     let needs: Vec<(&str, Unit)> = index.needs.iter().map(|need| (need.vss.as_str(), need.unit)).collect();
     let battery = "Vehicle.Powertrain.TractionBattery";
@@ -132,7 +132,7 @@ fn each_fault_of_a_folder_is_named() {
         ("model.toml", "cell-fault.int8.onnx", "gone.onnx", "cannot read"),
         ("golden.toml", "[[vector]]", "[[other]]", "no golden vector"),
         ("catalog-car2.toml", "unit = \"A\"", "unit = \"V\"", "say V and A"),
-        ("model.toml", "version = \"1.0.0\"", "version = \"\"", "0 letters of the version"),
+        ("model.toml", "version = \"1.1.0\"", "version = \"\"", "0 letters of the version"),
     ] {
         let error = change(name, from, to);
         assert!(error.contains(expected), "{name}: {error}");
