@@ -39,6 +39,34 @@ pub struct LayerSpec {
     pub y_zero: i8,
 }
 
+/// How a kernel lies over the steps of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Length of the kernel in taps, at least 1.
+    pub taps: usize,
+    /// Steps between two outputs, at least 1.
+    pub stride: usize,
+    /// Steps between two taps.
+    pub dilation: usize,
+    /// Steps of padding before and behind.
+    pub pads: (usize, usize),
+}
+
+impl Span {
+    /// Steps from the first tap to the last.
+    #[must_use]
+    pub const fn reach(&self) -> usize {
+        (self.taps - 1) * self.dilation
+    }
+
+    /// How many outputs come of so many input steps; 0 if the kernel is longer than the padded input.
+    #[must_use]
+    pub const fn steps_out(&self, steps: usize) -> usize {
+        let padded = steps + self.pads.0 + self.pads.1;
+        if padded <= self.reach() { 0 } else { (padded - self.reach() - 1) / self.stride + 1 }
+    }
+}
+
 /// What a layer cannot be.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum LayerError {
@@ -81,10 +109,7 @@ pub enum LayerError {
 pub struct Layer {
     pub(crate) inputs: usize,
     pub(crate) outputs: usize,
-    pub(crate) taps: usize,
-    pub(crate) stride: usize,
-    pub(crate) dilation: usize,
-    pub(crate) pads: (usize, usize),
+    pub(crate) span: Span,
     pub(crate) x_zero: i8,
     pub(crate) y_zero: i8,
     /// `[outputs / 8][inputs / 4][taps]`, filled up with zeros.
@@ -143,10 +168,7 @@ impl Layer {
         Ok(Layer {
             inputs: spec.inputs,
             outputs: spec.outputs,
-            taps: spec.taps,
-            stride: spec.stride,
-            dilation: spec.dilation,
-            pads: spec.pads,
+            span: Span { taps: spec.taps, stride: spec.stride, dilation: spec.dilation, pads: spec.pads },
             x_zero: spec.x_zero,
             y_zero: spec.y_zero,
             weights,
@@ -160,18 +182,16 @@ impl Layer {
         self.outputs
     }
 
-    /// How many outputs come of so many input steps; 0 if the kernel is longer than the padded input.
+    /// How its kernel lies over time.
     #[must_use]
-    pub const fn steps_out(&self, steps: usize) -> usize {
-        let padded = steps + self.pads.0 + self.pads.1;
-        let reach = (self.taps - 1) * self.dilation + 1;
-        if padded < reach { 0 } else { (padded - reach) / self.stride + 1 }
+    pub const fn span(&self) -> Span {
+        self.span
     }
 
     /// Multiply-adds of one output step.
     #[must_use]
     pub const fn multiply_adds(&self) -> usize {
-        self.inputs * self.outputs * self.taps
+        self.inputs * self.outputs * self.span.taps
     }
 }
 

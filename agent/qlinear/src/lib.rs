@@ -4,6 +4,8 @@
 //! layer or one for each output channel. A [`Stack`] is layers in a row over a fixed number of time steps; running it
 //! allocates nothing.
 //!
+//! A causal stack can also run as a [`Stream`]: one new sample, one column a layer, the same bytes.
+//!
 //! Activations lie as words of four channels, `[channels / 4][steps][4]`: one step of four channels is what a dot
 //! product instruction takes, neighbouring steps are neighbouring words, and no column matrix is ever built. A stride
 //! is dealt out into as many phases when a word is written, so that the kernels read neighbours always.
@@ -17,10 +19,12 @@ mod kernel;
 mod layer;
 mod requantize;
 mod stack;
+mod stream;
 
 pub use kernel::Kernel;
-pub use layer::{Layer, LayerError, LayerSpec};
+pub use layer::{Layer, LayerError, LayerSpec, Span};
 pub use stack::{Scratch, Stack, StackError};
+pub use stream::{Stream, StreamError};
 
 /// Channels in a word.
 pub(crate) const WORD: usize = 4;

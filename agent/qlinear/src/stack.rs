@@ -82,7 +82,7 @@ impl Stack {
             if steps_in > MAX_WORDS {
                 return Err(StackError::TooLarge);
             }
-            let steps_out = layer.steps_out(steps_in);
+            let steps_out = layer.span.steps_out(steps_in);
             if steps_out == 0 {
                 return Err(StackError::NoOutput { layer: place, steps: steps_in });
             }
@@ -144,8 +144,28 @@ impl Stack {
     /// # Panics
     /// If `input`, `output` or `scratch` are not of this stack's shapes.
     pub fn run(&self, input: &[i8], scratch: &mut Scratch, output: &mut [i8]) {
-        let ((channels_in, steps_in), (channels_out, steps_out)) = (self.input_shape(), self.output_shape());
-        assert_eq!((input.len(), output.len()), (channels_in * steps_in, channels_out * steps_out));
+        let (channels, steps) = self.output_shape();
+        assert_eq!(output.len(), channels * steps);
+        self.compute(input, scratch);
+        for (channel, row) in output.chunks_exact_mut(steps).enumerate() {
+            scratch.unpack(channel, row);
+        }
+    }
+
+    /// The same, of which one output channel is wanted: `[steps]` out.
+    ///
+    /// # Panics
+    /// As [`Stack::run`], and if there is no such channel.
+    pub fn run_channel(&self, input: &[i8], scratch: &mut Scratch, channel: usize, output: &mut [i8]) {
+        let (channels, steps) = self.output_shape();
+        assert!(channel < channels && output.len() == steps);
+        self.compute(input, scratch);
+        scratch.unpack(channel, output);
+    }
+
+    fn compute(&self, input: &[i8], scratch: &mut Scratch) {
+        let ((channels, steps), (_, steps_out)) = (self.input_shape(), self.output_shape());
+        assert_eq!(input.len(), channels * steps);
         assert_eq!(scratch.inputs.len(), self.placed.len());
         if let (Some(first), Some(words)) = (self.placed.first(), scratch.inputs.first_mut()) {
             first.enter(input, words);
@@ -161,26 +181,31 @@ impl Stack {
                 }),
             }
         }
-        for (channel, row) in output.chunks_exact_mut(steps_out).enumerate() {
-            let words = &scratch.output[channel / WORD * steps_out..][..steps_out];
-            let shift = 8 * (channel % WORD) as u32;
-            row.iter_mut().zip(words).for_each(|(value, word)| *value = (word >> shift) as u8 as i8);
-        }
+    }
+}
+
+impl Scratch {
+    /// One channel of the output, over all its steps.
+    fn unpack(&self, channel: usize, row: &mut [i8]) {
+        let words = &self.output[channel / WORD * row.len()..][..row.len()];
+        let shift = 8 * (channel % WORD) as u32;
+        row.iter_mut().zip(words).for_each(|(value, word)| *value = (word >> shift) as u8 as i8);
     }
 }
 
 impl Placed {
     fn new(layer: Layer, steps: (usize, usize)) -> Placed {
-        let padded = steps.0 + layer.pads.0 + layer.pads.1;
-        let reach = (layer.taps - 1) * layer.dilation;
+        let padded = steps.0 + layer.span.pads.0 + layer.span.pads.1;
+        let reach = layer.span.reach();
         // A tile may begin at the last output and read a whole tile of words beyond the farthest tap.
-        let read = steps.1.next_multiple_of(STEPS) + reach / layer.stride + 1;
-        let pitch = read.max(padded.div_ceil(layer.stride));
+        let read = steps.1.next_multiple_of(STEPS) + reach / layer.span.stride + 1;
+        let pitch = read.max(padded.div_ceil(layer.span.stride));
         let taps = (0..layer.inputs.div_ceil(WORD))
-            .flat_map(|group| (0..layer.taps).map(move |tap| (group, tap)))
+            .flat_map(|group| (0..layer.span.taps).map(move |tap| (group, tap)))
             .map(|(group, tap)| {
-                let ahead = tap * layer.dilation;
-                ((group * layer.stride + ahead % layer.stride) * pitch + ahead / layer.stride) as u32
+                let ahead = tap * layer.span.dilation;
+                ((group * layer.span.stride + ahead % layer.span.stride) * pitch + ahead / layer.span.stride)
+                    as u32
             })
             .collect();
         Placed { layer, steps, pitch, taps }
@@ -188,7 +213,7 @@ impl Placed {
 
     /// Words of its input, padding and all.
     fn words(&self) -> usize {
-        self.layer.inputs.div_ceil(WORD) * self.layer.stride * self.pitch
+        self.layer.inputs.div_ceil(WORD) * self.layer.span.stride * self.pitch
     }
 
     /// Takes `[channels][steps]` in.
@@ -213,7 +238,7 @@ impl Placed {
     /// Writes neighbouring steps of four channels into its input.
     #[inline]
     fn write(&self, words: &mut [u32], group: usize, from: usize, values: &[u32]) {
-        let (stride, first) = (self.layer.stride, from + self.layer.pads.0);
+        let (stride, first) = (self.layer.span.stride, from + self.layer.span.pads.0);
         let row = &mut words[group * stride * self.pitch..][..stride * self.pitch];
         if stride == 1 {
             row[first..][..values.len()].copy_from_slice(values);

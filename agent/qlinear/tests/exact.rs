@@ -62,7 +62,7 @@ fn run(stack: &Stack, input: &[i8]) -> Vec<i8> {
 /// What the standard says, one multiplication at a time.
 fn naive(spec: &LayerSpec, input: &[i8]) -> Vec<i8> {
     let steps = input.len() / spec.inputs;
-    let out = Layer::new(spec).unwrap().steps_out(steps);
+    let out = Layer::new(spec).unwrap().span().steps_out(steps);
     let mut output = Vec::new();
     for o in 0..spec.outputs {
         let w_scale = spec.w_scales[if spec.w_scales.len() == 1 { 0 } else { o }];

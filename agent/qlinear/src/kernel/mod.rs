@@ -7,7 +7,7 @@ mod portable;
 mod x86;
 
 use crate::layer::Outlet;
-use crate::requantize::Words;
+use crate::requantize::{Column, Words};
 use crate::{STEPS, Weights};
 
 /// How a machine multiplies.
@@ -77,6 +77,19 @@ impl Kernel {
             Kernel::Vnni => x86::vnni(words, taps, weights, outlet, zero),
             #[cfg(target_arch = "aarch64")]
             Kernel::Dotprod => neon::dotprod(words, taps, weights, outlet, zero),
+        }
+    }
+
+    /// One step of eight output channels. Each of `words` meets the weights of the same place.
+    pub(crate) fn column(self, words: &[u32], weights: &[Weights], outlet: &Outlet, zero: i8) -> Column {
+        match self {
+            Kernel::Portable => portable::column(words, weights, outlet, zero),
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx2 => x86::avx2_column(words, weights, outlet, zero),
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Vnni => x86::vnni_column(words, weights, outlet, zero),
+            #[cfg(target_arch = "aarch64")]
+            Kernel::Dotprod => neon::dotprod_column(words, weights, outlet, zero),
         }
     }
 }

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)] // vector loads and stores take pointers, and the instruction has no stable name in Rust
 
 use crate::layer::Outlet;
-use crate::requantize::{Words, requantize};
+use crate::requantize::{Column, Words, requantize, requantize_column};
 use crate::{OUTPUTS, STEPS, Sums, Weights};
 use std::arch::aarch64::*;
 use std::arch::asm;
@@ -14,7 +14,14 @@ pub(super) fn dotprod(words: &[u32], taps: &[u32], weights: &[Weights], outlet: 
     unsafe { dotprod_tile(words, taps, weights, outlet, zero) }
 }
 
-/// `sum[step] += dot(x[step], w[LANE])`, four steps.
+/// Safe to call where the dot product was detected.
+pub(super) fn dotprod_column(words: &[u32], weights: &[Weights], outlet: &Outlet, zero: i8) -> Column {
+    assert!(std::arch::is_aarch64_feature_detected!("dotprod"));
+    // SAFETY: the processor has the feature, and NEON is in every aarch64.
+    unsafe { dotprod_outputs(words, weights, outlet, zero) }
+}
+
+/// `sum[step] += dot(x[step], w[LANE])`, four steps; or four outputs where `x` holds weights and `w` words.
 macro_rules! sdot {
     ($sum:expr, $x:expr, $w:expr, $lane:literal) => {
         // SAFETY: registers only; the processor has the feature, as the caller's says.
@@ -61,4 +68,39 @@ fn dotprod_tile(words: &[u32], taps: &[u32], weights: &[Weights], outlet: &Outle
         }
     }
     requantize(&sums, outlet, false, zero)
+}
+
+#[target_feature(enable = "neon,dotprod")]
+fn dotprod_outputs(words: &[u32], weights: &[Weights], outlet: &Outlet, zero: i8) -> Column {
+    let mut acc = [vdupq_n_s32(0); 4];
+    // SAFETY: 32 bytes lie there.
+    let load =
+        |weights: &Weights| unsafe { (vld1q_s8(weights.as_ptr()), vld1q_s8(weights.as_ptr().add(16))) };
+    let ((fours, last), (weights, last_weights)) = (words.as_chunks::<4>(), weights.as_chunks::<4>());
+    for (words, weights) in fours.iter().zip(weights) {
+        // SAFETY: 16 bytes lie there.
+        let x = unsafe { vld1q_s8(words.as_ptr().cast()) };
+        macro_rules! meet {
+            ($($word:literal $acc:literal),*) => {$(
+                let (low, high) = load(&weights[$word]);
+                sdot!(acc[$acc], low, x, $word);
+                sdot!(acc[$acc + 1], high, x, $word);
+            )*};
+        }
+        // Two sums each, because one would wait for itself.
+        meet!(0 0, 1 2, 2 0, 3 2);
+    }
+    for (word, weights) in last.iter().zip(last_weights) {
+        let x = vreinterpretq_s8_u32(vdupq_n_u32(*word));
+        let (low, high) = load(weights);
+        sdot!(acc[0], low, x, 0);
+        sdot!(acc[1], high, x, 0);
+    }
+    let mut sums = [0; OUTPUTS];
+    // SAFETY: 32 bytes lie there.
+    unsafe {
+        vst1q_s32(sums.as_mut_ptr(), vaddq_s32(acc[0], acc[2]));
+        vst1q_s32(sums.as_mut_ptr().add(4), vaddq_s32(acc[1], acc[3]));
+    }
+    requantize_column(&sums, outlet, false, zero)
 }

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)] // vector loads and stores take pointers
 
 use crate::layer::Outlet;
-use crate::requantize::{Words, requantize};
+use crate::requantize::{Column, Words, requantize, requantize_column};
 use crate::{OUTPUTS, STEPS, Sums, WORD, Weights};
 use std::arch::x86_64::*;
 
@@ -20,6 +20,20 @@ pub(super) fn vnni(words: &[u32], taps: &[u32], weights: &[Weights], outlet: &Ou
     unsafe { vnni_tile(words, taps, weights, outlet, zero) }
 }
 
+/// Safe to call where AVX2 was detected.
+pub(super) fn avx2_column(words: &[u32], weights: &[Weights], outlet: &Outlet, zero: i8) -> Column {
+    assert!(is_x86_feature_detected!("avx2"));
+    // SAFETY: the processor has the feature.
+    unsafe { avx2_outputs(words, weights, outlet, zero) }
+}
+
+/// Safe to call where AVX-512 VNNI was detected.
+pub(super) fn vnni_column(words: &[u32], weights: &[Weights], outlet: &Outlet, zero: i8) -> Column {
+    assert!(is_x86_feature_detected!("avx512vnni") && is_x86_feature_detected!("avx512vl"));
+    // SAFETY: the processor has the features; AVX2 comes with AVX-512.
+    unsafe { vnni_outputs(words, weights, outlet, zero) }
+}
+
 /// Eight steps of a tile.
 #[target_feature(enable = "avx2")]
 fn load(words: &[u32; STEPS], half: usize) -> __m256i {
@@ -33,6 +47,22 @@ fn store(sums: &mut [i32; STEPS], half: usize, eight: __m256i) {
     let place = &mut sums.as_chunks_mut::<8>().0[half];
     // SAFETY: 32 bytes lie there, and no alignment is asked for.
     unsafe { _mm256_storeu_si256(place.as_mut_ptr().cast(), eight) }
+}
+
+/// The weights of eight outputs that one word meets.
+#[target_feature(enable = "avx2")]
+fn eight(weights: &Weights) -> __m256i {
+    // SAFETY: 32 bytes lie there, and no alignment is asked for.
+    unsafe { _mm256_loadu_si256(weights.as_ptr().cast()) }
+}
+
+/// The sums of eight outputs.
+#[target_feature(enable = "avx2")]
+fn sums(eight: __m256i) -> [i32; OUTPUTS] {
+    let mut sums = [0; OUTPUTS];
+    // SAFETY: 32 bytes lie there, and no alignment is asked for.
+    unsafe { _mm256_storeu_si256(sums.as_mut_ptr().cast(), eight) };
+    sums
 }
 
 /// The sixteen words at a tap.
@@ -96,4 +126,39 @@ fn vnni_tile(words: &[u32], taps: &[u32], weights: &[Weights], outlet: &Outlet, 
         store(row, 1, acc[1]);
     }
     requantize(&sums, outlet, true, zero)
+}
+
+#[target_feature(enable = "avx2")]
+fn avx2_outputs(words: &[u32], weights: &[Weights], outlet: &Outlet, zero: i8) -> Column {
+    let mut acc = [_mm256_setzero_si256(); 2];
+    for (word, weights) in words.iter().zip(weights) {
+        let w = eight(weights);
+        let x = _mm256_broadcastq_epi64(_mm_cvtepi8_epi16(_mm_cvtsi32_si128(word.cast_signed())));
+        let halves = [_mm256_castsi256_si128(w), _mm256_extracti128_si256::<1>(w)];
+        for (acc, half) in acc.iter_mut().zip(halves) {
+            *acc = _mm256_add_epi32(*acc, _mm256_madd_epi16(x, _mm256_cvtepi8_epi16(half)));
+        }
+    }
+    // Each output has two sums of two channels; adding neighbours leaves the outputs 0 1 4 5 2 3 6 7.
+    let added = _mm256_hadd_epi32(acc[0], acc[1]);
+    requantize_column(&sums(_mm256_permute4x64_epi64::<0b11_01_10_00>(added)), outlet, false, zero)
+}
+
+#[target_feature(enable = "avx2,avx512vnni,avx512vl")]
+fn vnni_outputs(words: &[u32], weights: &[Weights], outlet: &Outlet, zero: i8) -> Column {
+    let mut acc = [_mm256_setzero_si256(); 2];
+    let ((pairs, last), (weights, last_weights)) = (words.as_chunks::<2>(), weights.as_chunks::<2>());
+    // Two sums, because one would wait for itself. The instruction takes unsigned by signed: x + 128 by w.
+    let meet = |acc: &mut __m256i, word: u32, weights: &Weights| {
+        let x = _mm256_set1_epi32((word ^ 0x8080_8080).cast_signed());
+        *acc = _mm256_dpbusd_epi32(*acc, x, eight(weights));
+    };
+    for (words, weights) in pairs.iter().zip(weights) {
+        meet(&mut acc[0], words[0], &weights[0]);
+        meet(&mut acc[1], words[1], &weights[1]);
+    }
+    for (word, weights) in last.iter().zip(last_weights) {
+        meet(&mut acc[0], *word, weights);
+    }
+    requantize_column(&sums(_mm256_add_epi32(acc[0], acc[1])), outlet, true, zero)
 }
