@@ -62,6 +62,15 @@ impl Model for Guarded {
         })
     }
 
+    fn forget(&mut self, subject: usize) {
+        // Who panics here will not answer either, and is counted then.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.model.forget(subject)));
+    }
+
+    fn is_warm(&self, subject: usize) -> bool {
+        catch_unwind(AssertUnwindSafe(|| self.model.is_warm(subject))).unwrap_or(false)
+    }
+
     fn overran(&self) -> Option<Duration> {
         self.overran
     }
@@ -88,6 +97,15 @@ mod tests {
             }
             Ok(())
         }
+
+        fn forget(&mut self, subject: usize) {
+            assert!(subject < 1, "no subject {subject}");
+        }
+
+        fn is_warm(&self, subject: usize) -> bool {
+            assert!(subject < 1, "no subject {subject}");
+            true
+        }
     }
 
     #[test]
@@ -108,5 +126,7 @@ mod tests {
         assert_eq!(model.infer(&[2], &mut output), Ok(()));
         assert!(model.overran().is_some(), "what it was signed for is less");
         assert_eq!((model.infer(&[0], &mut output), output), (Ok(()), [7]));
+        model.forget(1);
+        assert_eq!((model.is_warm(0), model.is_warm(1)), (true, false));
     }
 }

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use telltale_core::catalog::Catalog;
 use telltale_core::feature::FeatureSpec;
 use telltale_core::feature::Layout;
-use telltale_core::model::Manifest;
+use telltale_core::model::{Manifest, Model};
 use telltale_core::pipeline::LoadedModel;
-use telltale_infer::{Int8Model, MAX_MODEL_BYTES, Shape};
+use telltale_infer::{Int8Model, MAX_MODEL_BYTES, Shape, StreamedModel};
 use telltale_wire::digest::Digest;
 
 /// The largest catalog, DBC, manifest or specification that is read, in bytes. The largest public DBC file is 1 MB.
@@ -135,15 +135,20 @@ pub(crate) fn assemble(
     origin: &str,
 ) -> anyhow::Result<LoadedModel> {
     let subjects = Layout::new(&features, catalog)?.members();
-    let shape =
-        Shape { channels: features.features.len(), subjects, output_channel: manifest.output.channel };
-    let model = Int8Model::load(onnx, shape)
-        .with_context(|| format!("can't run the model {} from {origin}", manifest.onnx))?;
+    let (channels, output_channel) = (features.features.len(), manifest.output.channel);
+    let model: Result<Box<dyn Model>, _> = match manifest.history {
+        None => Int8Model::load(onnx, Shape { channels, subjects, output_channel }).map(|m| Box::new(m) as _),
+        Some(steps) => {
+            let window = Shape { channels, subjects: steps, output_channel };
+            StreamedModel::load(onnx, window, subjects).map(|m| Box::new(m) as _)
+        }
+    };
+    let model = model.with_context(|| format!("can't run the model {} from {origin}", manifest.onnx))?;
     log::info!(
         "model {} {} for {subjects} subjects, {} features each, from {origin}",
         manifest.name,
         manifest.version,
         features.features.len()
     );
-    Ok(LoadedModel { manifest, digest, features, model: Box::new(model) })
+    Ok(LoadedModel { manifest, digest, features, model })
 }

@@ -12,14 +12,29 @@ use telltale_wire::record::ModelRef;
 /// The manifest schema that this room reads.
 pub const SCHEMA: u32 = 1;
 
+/// The most steps of a model's history.
+const MAX_HISTORY: usize = 4_096;
+
 /// Runs a model. The input is `[channels][subjects]` and the output `[subjects]`, both int8 as the manifest's
-/// quantization says.
+/// quantization says. A model may look back: then each input is the next sample of every subject.
 pub trait Model: Send {
     /// One inference for all subjects.
     ///
     /// # Errors
     /// A sentence on why there is no output. A model that fails is isolated: its verdicts become indeterminate.
     fn infer(&mut self, input: &[i8], output: &mut [i8]) -> Result<(), String>;
+
+    /// Forgets what it holds of a subject, whose next sample stands behind a gap. A model of single windows holds nothing.
+    fn forget(&mut self, subject: usize) {
+        let _ = subject;
+    }
+
+    /// Whether a subject's output of the latest inference rests on as many samples as the model looks back on; before,
+    /// it is no answer. That of a model of single windows always is one.
+    fn is_warm(&self, subject: usize) -> bool {
+        let _ = subject;
+        true
+    }
 
     /// How long the latest inference took, if that was longer than it may. Its output counts all the same, but a
     /// model that is too slow again and again is isolated. Where nobody measures, nothing is too slow.
@@ -52,6 +67,9 @@ pub struct Manifest {
     pub input: Quantization,
     /// How the int8 logit is read.
     pub output: OutputQuantization,
+    /// How many samples its file spans, where the last axis is time: each window of features is then the next sample
+    /// of every subject, and what the model needs of those before is kept. `None`: a window stands for itself.
+    pub history: Option<usize>,
     /// What the output means.
     pub reading: Reading,
 }
@@ -83,6 +101,7 @@ struct Document {
     features_digest: String,
     input: Quantization,
     output: OutputQuantization,
+    history: Option<usize>,
     calibration: Option<Calibration>,
     decision: Option<Decision>,
     #[serde(default)]
@@ -201,6 +220,7 @@ impl Manifest {
             features_digest: doc.features_digest,
             input: doc.input,
             output: doc.output,
+            history: doc.history,
             reading,
         };
         match manifest.fault() {
@@ -229,6 +249,7 @@ impl Manifest {
             (plain(&self.features), "features", "the name of a file beside the manifest"),
             (positive(self.input.scale), "input.scale", "a number above 0"),
             (positive(self.output.scale), "output.scale", "a number above 0"),
+            (self.history.is_none_or(|n| (2..=MAX_HISTORY).contains(&n)), "history", "2 to 4096 samples"),
         ]
         .into_iter()
         .find_map(|(holds, field, problem)| (!holds).then_some((field, problem)))
@@ -302,6 +323,7 @@ pub(crate) mod tests {
             ("schema = 1", "schema = 2", "m: `schema`: this agent reads schema 1"),
             ("\"a.onnx\"", "\"../a.onnx\"", "`onnx`"),
             ("scale = 0.0625", "scale = -1", "`input.scale`"),
+            ("schema = 1", "schema = 1\nhistory = 1", "`history`: 2 to 4096 samples"),
             ("exit = 0.2", "exit = 0.9", "`decision`: 0 <= exit"),
             ("enter_windows = 2", "enter_windows = 4", "`decision.enter_windows`"),
             (

@@ -1,9 +1,11 @@
 //! A loaded model: from bytes to a plan, and from int8 features to int8 logits.
 
+use crate::operator::Convolutions;
 use crate::{gate, operator, screen};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use telltale_core::model::Model;
+use telltale_qlinear::{Scratch, Stack, StreamError};
 use thiserror::Error;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::prelude::*;
@@ -22,10 +24,21 @@ pub struct Shape {
 
 /// An int8 model, ready to run on this machine.
 pub struct Int8Model {
-    plan: Arc<TypedSimplePlan>,
-    /// Buffers of the runs before; `None` after one that failed, whose half-done work nothing may see.
-    state: Option<TypedSimpleState>,
+    program: Program,
+    kernels: Vec<String>,
     shape: Shape,
+}
+
+/// How a loaded model runs.
+enum Program {
+    /// Convolutions in a row and nothing else: without tract, and without an allocation.
+    Row { stack: Arc<Stack>, scratch: Scratch },
+    /// Any other graph, as tract planned it.
+    Graph {
+        plan: Arc<TypedSimplePlan>,
+        /// Buffers of the runs before; `None` after one that failed, whose half-done work nothing may see.
+        state: Option<TypedSimpleState>,
+    },
 }
 
 /// Why a model was not loaded, or gave no output.
@@ -85,6 +98,12 @@ pub enum ModelError {
         /// The panic's message.
         detail: String,
     },
+    /// The model can't take its samples one by one.
+    #[error("the model can't run on one sample after another: {why}")]
+    NoStream {
+        /// What stands in the way.
+        why: String,
+    },
     /// A caller's slice has the wrong length.
     #[error("the {what} slice has {found} elements, the model needs {expected}")]
     Length {
@@ -103,21 +122,17 @@ impl Int8Model {
     /// # Errors
     /// [`ModelError`]: the bytes are not a model, not one of ours, or not of this shape.
     pub fn load(file: &[u8], shape: Shape) -> Result<Int8Model, ModelError> {
-        let proto = guarded("read", || Ok(screen::read(file)))??;
-        check_declaration(&proto, &shape)?;
-        let typed = guarded("type", || {
-            let input = InferenceFact::dt_shape(i8::datum_type(), [1, shape.channels, shape.subjects]);
-            operator::onnx().model_for_proto_model(&proto)?.with_input_fact(0, input)?.into_typed()
-        })?;
-        guarded("type", || gate::check_shapes(&typed, &shape))??;
-        let optimised = guarded("optimise", || typed.into_optimized())?;
-        gate::check_integers(&optimised)?;
-        let plan = guarded("plan", || optimised.into_runnable())?;
-        Ok(Int8Model { plan, state: None, shape })
+        let optimised = optimised(file, &shape)?;
+        let kernels = kernels(&optimised);
+        let program = match row(&optimised) {
+            Some(stack) => Program::Row { scratch: stack.scratch(), stack },
+            None => Program::Graph { plan: guarded("plan", || optimised.into_runnable())?, state: None },
+        };
+        Ok(Int8Model { program, kernels, shape })
     }
 
-    /// Scores all subjects: `input` is `[channels][subjects]`, `output` one int8 a subject. Allocates inside tract
-    /// (see the test `allocations`), so it belongs on no thread that must not.
+    /// Scores all subjects: `input` is `[channels][subjects]`, `output` one int8 a subject. Convolutions in a row allocate
+    /// nothing; with a residual among them tract does.
     ///
     /// # Errors
     /// [`ModelError`]: a slice of the wrong length, or the runtime failed. The model can be run again.
@@ -125,20 +140,29 @@ impl Int8Model {
         let Shape { channels, subjects, output_channel } = self.shape;
         check_length("input", channels * subjects, input.len())?;
         check_length("output", subjects, output.len())?;
-        let mut state = match self.state.take() {
-            Some(state) => state,
-            None => guarded("plan", || self.plan.spawn())?,
-        };
-        guarded("run", || {
-            let tensor = Tensor::from_shape(&[1, channels, subjects], input)?;
-            let results = state.run(tvec!(tensor.into_tvalue()))?;
-            let result = results.first().context("no output")?.to_plain_array_view::<i8>()?;
-            let row = result.as_slice().and_then(|all| all.chunks_exact(subjects).nth(output_channel));
-            output.copy_from_slice(row.context("the output is not of its checked shape")?);
-            Ok(())
-        })?;
-        self.state = Some(state);
-        Ok(())
+        match &mut self.program {
+            Program::Row { stack, scratch } => guarded("run", || {
+                stack.run_channel(input, scratch, output_channel, output);
+                Ok(())
+            }),
+            Program::Graph { plan, state } => {
+                let mut running = match state.take() {
+                    Some(state) => state,
+                    None => guarded("plan", || plan.spawn())?,
+                };
+                guarded("run", || {
+                    let tensor = Tensor::from_shape(&[1, channels, subjects], input)?;
+                    let results = running.run(tvec!(tensor.into_tvalue()))?;
+                    let result = results.first().context("no output")?.to_plain_array_view::<i8>()?;
+                    let row =
+                        result.as_slice().and_then(|all| all.chunks_exact(subjects).nth(output_channel));
+                    output.copy_from_slice(row.context("the output is not of its checked shape")?);
+                    Ok(())
+                })?;
+                *state = Some(running);
+                Ok(())
+            }
+        }
     }
 
     /// What the model was loaded for.
@@ -149,15 +173,45 @@ impl Int8Model {
 
     /// The nodes of the optimised graph that compute, each with its operator and what tract says of its kernel.
     #[must_use]
-    pub fn kernels(&self) -> Vec<String> {
-        let nodes = self.plan.model().nodes.iter();
-        let computing = nodes.filter(|n| !matches!(n.op.name().as_ref(), "Const" | "Source"));
-        computing
-            .map(|n| {
-                let info = n.op.info().unwrap_or_default().join("; ");
-                format!("{} {} {info}", n.name, n.op.name()).trim_end().to_owned()
-            })
-            .collect()
+    pub fn kernels(&self) -> &[String] {
+        &self.kernels
+    }
+}
+
+/// Reads a model, holds it against the shape and gives the graph that computes it, checked.
+pub(crate) fn optimised(file: &[u8], shape: &Shape) -> Result<TypedModel, ModelError> {
+    let proto = guarded("read", || Ok(screen::read(file)))??;
+    check_declaration(&proto, shape)?;
+    let typed = guarded("type", || {
+        let input = InferenceFact::dt_shape(i8::datum_type(), [1, shape.channels, shape.subjects]);
+        operator::onnx().model_for_proto_model(&proto)?.with_input_fact(0, input)?.into_typed()
+    })?;
+    guarded("type", || gate::check_shapes(&typed, shape))??;
+    let optimised = guarded("optimise", || typed.into_optimized())?;
+    gate::check_integers(&optimised)?;
+    Ok(optimised)
+}
+
+/// The convolutions of a graph that is one row of them from its input to its output.
+pub(crate) fn row(optimised: &TypedModel) -> Option<Arc<Stack>> {
+    let output = optimised.nodes.get(optimised.outputs.first()?.node)?;
+    let stack = output.op_as::<Convolutions>()?.stack();
+    (output.inputs.first() == optimised.inputs.first()).then(|| Arc::clone(stack))
+}
+
+fn kernels(optimised: &TypedModel) -> Vec<String> {
+    let computing = optimised.nodes.iter().filter(|n| !matches!(n.op.name().as_ref(), "Const" | "Source"));
+    computing
+        .map(|n| {
+            let info = n.op.info().unwrap_or_default().join("; ");
+            format!("{} {} {info}", n.name, n.op.name()).trim_end().to_owned()
+        })
+        .collect()
+}
+
+impl From<StreamError> for ModelError {
+    fn from(error: StreamError) -> ModelError {
+        ModelError::NoStream { why: error.to_string() }
     }
 }
 
@@ -191,13 +245,16 @@ fn show(dims: &[Option<i64>]) -> String {
     format!("[{}]", each.collect::<Vec<_>>().join(", "))
 }
 
-fn check_length(what: &'static str, expected: usize, found: usize) -> Result<(), ModelError> {
+pub(crate) fn check_length(what: &'static str, expected: usize, found: usize) -> Result<(), ModelError> {
     if expected == found { Ok(()) } else { Err(ModelError::Length { what, expected, found }) }
 }
 
 /// Calls into tract. Its panics become errors; nothing that the closure borrowed is used after one, except `output`,
 /// which the caller may not read after an error.
-fn guarded<T>(stage: &'static str, call: impl FnOnce() -> TractResult<T>) -> Result<T, ModelError> {
+pub(crate) fn guarded<T>(
+    stage: &'static str,
+    call: impl FnOnce() -> TractResult<T>,
+) -> Result<T, ModelError> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(e)) => Err(ModelError::Runtime { stage, detail: format!("{e:#}") }),

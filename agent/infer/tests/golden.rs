@@ -62,7 +62,8 @@ fn subjects_do_not_mix() {
 
 #[test]
 fn the_model_is_one_operator_in_integers() {
-    let kernels = model(CELL_FAULT, 96).kernels();
+    let model = model(CELL_FAULT, 96);
+    let kernels = model.kernels();
     assert_eq!(kernels.len(), 1, "{kernels:#?}");
     assert!(kernels[0].contains("QLinearConvs 3 int8 layers"), "{kernels:#?}");
 }

@@ -179,14 +179,7 @@ impl Mind {
             })
             .collect::<Vec<_>>();
         Ok(Mind {
-            scorer: Scorer::new(
-                manifest.reference(&digest),
-                manifest.clone(),
-                model,
-                regime,
-                features.features.len(),
-                n,
-            ),
+            scorer: Scorer::new(manifest.reference(&digest), manifest.clone(), model, regime, &features, n),
             reference: manifest.reference(&digest),
             judge: Judge::new(decision, n),
             appraisal,

@@ -485,6 +485,8 @@ fn deliver_torn(
 #[cfg(test)]
 mod duet_tests;
 #[cfg(test)]
+mod history_tests;
+#[cfg(test)]
 mod tests;
 
 #[cfg(test)]

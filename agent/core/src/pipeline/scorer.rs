@@ -5,6 +5,7 @@ use super::latency::Runs;
 use super::stamp;
 use crate::clock::ClockAnchor;
 use crate::feature::FeatureTable;
+use crate::feature::spec::FeatureSpec;
 use crate::model::{Manifest, Model};
 use crate::regime::Regime;
 use std::time::Duration;
@@ -22,6 +23,10 @@ pub(super) struct Scorer {
     output: Vec<i8>,
     pub(super) scores: Vec<Result<f32, IndeterminateReason>>,
     pub(super) isolation: Isolation,
+    /// From one window to the next, where windows follow each other on a grid.
+    spacing: Option<Duration>,
+    /// The end of the latest window that it ran on.
+    latest: Option<MonoTime>,
     /// The runs since the model was last compared anew.
     pub(super) runs: Runs,
 }
@@ -40,20 +45,24 @@ impl Scorer {
     pub(super) fn new(
         reference: ModelRef,
         manifest: Manifest,
-        model: Box<dyn Model>,
+        mut model: Box<dyn Model>,
         regime: Regime,
-        channels: usize,
+        features: &FeatureSpec,
         subjects: usize,
     ) -> Scorer {
+        // Others may have run it, in a test or in another pipeline.
+        (0..subjects).for_each(|subject| model.forget(subject));
         Scorer {
             reference,
             manifest,
             regime,
             model,
-            input: vec![0; channels * subjects],
+            input: vec![0; features.features.len() * subjects],
             output: vec![0; subjects],
             scores: Vec::with_capacity(subjects),
             isolation: Isolation::default(),
+            spacing: features.charge.is_none().then(|| features.period * features.stride as u32),
+            latest: None,
             runs: Runs::new(),
         }
     }
@@ -65,23 +74,40 @@ impl Scorer {
         table: &FeatureTable,
         anchor: Option<ClockAnchor>,
     ) -> Option<Record> {
+        if self.latest.zip(self.spacing).is_some_and(|(latest, spacing)| at.since(latest) != spacing) {
+            self.forget_all();
+        }
+        self.latest = Some(at);
         let run = if self.isolation.lets_run(at) { self.run(table) } else { Run::Off };
         self.note(&run);
         self.scores.clear();
         let failed = matches!(run, Run::Failed(..) | Run::Off);
+        if failed {
+            self.forget_all();
+        }
         for (subject, q) in self.output.iter().enumerate() {
             let score = match table.state(subject) {
-                Err(why) => Err(why.reason()),
+                Err(why) => {
+                    // The sample that just went in was none.
+                    self.model.forget(subject);
+                    Err(why.reason())
+                }
                 Ok(()) if failed => Err(IndeterminateReason::ModelFailed),
                 Ok(()) if !self.regime.holds(table, subject) => {
                     Err(IndeterminateReason::OutsideTrainingRegime)
                 }
+                Ok(()) if !self.model.is_warm(subject) => Err(IndeterminateReason::WarmingUp),
                 Ok(()) => Ok(self.manifest.read(*q)),
             };
             self.scores.push(score);
         }
         let change = self.settle(at, run)?;
         Some(Record::Agent(AgentEvent { at: stamp(at, anchor), change }))
+    }
+
+    /// What a model with a history holds ends at a gap between windows and where it did not run.
+    fn forget_all(&mut self) {
+        (0..self.output.len()).for_each(|subject| self.model.forget(subject));
     }
 
     fn note(&mut self, run: &Run) {

@@ -5,7 +5,7 @@
 
 use super::{constant, scalar};
 use std::sync::Arc;
-use telltale_qlinear::{Layer, LayerSpec, Scratch, Stack};
+use telltale_qlinear::{Layer, LayerSpec, Scratch, Span, Stack};
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
@@ -54,10 +54,14 @@ struct Convolution {
 }
 
 impl Convolution {
+    /// Attributes and steps were bounded before: no sum here overflows.
     fn steps_out(&self, steps: usize, taps: usize) -> TractResult<usize> {
-        let reach = taps.checked_sub(1).context("a kernel without taps")? * self.dilation + 1;
-        let beyond = (steps + self.pads.0 + self.pads.1).checked_sub(reach);
-        Ok(beyond.context("the kernel is longer than the padded input")? / self.stride.max(1) + 1)
+        ensure!(taps > 0 && self.stride > 0, "a kernel without taps or stride");
+        let Convolution { stride, dilation, pads, .. } = *self;
+        match (Span { taps, stride, dilation, pads }).steps_out(steps) {
+            0 => bail!("the kernel is longer than the padded input"),
+            steps => Ok(steps),
+        }
     }
 }
 
@@ -140,6 +144,11 @@ impl PartialEq for Convolutions {
 impl Eq for Convolutions {}
 
 impl Convolutions {
+    /// What it computes.
+    pub(crate) const fn stack(&self) -> &Arc<Stack> {
+        &self.stack
+    }
+
     fn run(&self, scratch: &mut Scratch, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let input = args_1!(inputs);
         let (channels, steps) = self.stack.output_shape();

@@ -46,6 +46,14 @@ impl Model for Lent {
     fn infer(&mut self, input: &[i8], output: &mut [i8]) -> Result<(), String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).infer(input, output)
     }
+
+    fn forget(&mut self, subject: usize) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).forget(subject);
+    }
+
+    fn is_warm(&self, subject: usize) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_warm(subject)
+    }
 }
 
 /// A verdict's change.
