@@ -1,46 +1,26 @@
 """The network, a linear baseline, and the two steps after it: Platt scaling and hysteresis. numpy alone."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+import adam  # noqa: E402
 
 
 def fit(x, y, hidden, epochs, batch, learning_rate, weight_decay, seed):
     """A ReLU network by Adam on logistic loss; positives weigh by the root of their rarity. -> [w0, b0, w1, ...]"""
     rng = np.random.default_rng(seed)
-    sizes = [x.shape[1], *hidden, 1]
-    params = []
-    for a, b in zip(sizes, sizes[1:]):
-        params += [rng.normal(0, np.sqrt(2 / a), (a, b)).astype(np.float32), np.zeros(b, np.float32)]
-    first, second = [np.zeros_like(p) for p in params], [np.zeros_like(p) for p in params]
+    params = adam.initial(rng, [x.shape[1], *hidden, 1])
     weight = np.where(y > 0, np.sqrt((y == 0).sum() / (y > 0).sum()), 1).astype(np.float32)
-    steps, step = epochs * (len(x) // batch), 0
-    for _ in range(epochs):
-        order = rng.permutation(len(x))
-        for at in range(0, len(x) - batch + 1, batch):
-            rows = order[at : at + batch]
-            gradients = backward(params, x[rows], y[rows], weight[rows], weight_decay)
-            step += 1
-            rate = learning_rate * 0.5 * (1 + np.cos(np.pi * step / steps))
-            for p, g, m, v in zip(params, gradients, first, second):
-                m += 0.1 * (g - m)
-                v += 0.001 * (g * g - v)
-                p -= (rate * (m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.999**step)) + 1e-8)).astype(np.float32)
+
+    def gradients(rows):
+        slope = lambda output: (1 / (1 + np.exp(-output)) - y[rows]) * weight[rows] / len(rows)
+        return adam.backward(params, x[rows], slope, weight_decay)
+
+    adam.descend(params, gradients, len(x), rng, epochs, batch, learning_rate)
     return params
-
-
-def backward(params, x, y, weight, weight_decay):
-    """Gradients of the weighted logistic loss."""
-    activations = [x]
-    for n in range(0, len(params), 2):
-        z = activations[-1] @ params[n] + params[n + 1]
-        activations.append(z if n == len(params) - 2 else np.maximum(z, 0))
-    p = 1 / (1 + np.exp(-activations[-1][:, 0]))
-    delta = ((p - y) * weight / len(y)).astype(np.float32)[:, None]
-    gradients = [None] * len(params)
-    for n in range(len(params) - 2, -1, -2):
-        gradients[n] = activations[n // 2].T @ delta + weight_decay * params[n]
-        gradients[n + 1] = delta.sum(0)
-        delta = (delta @ params[n].T) * (activations[n // 2] > 0)
-    return gradients
 
 
 def logit(params, x):

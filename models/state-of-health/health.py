@@ -1,17 +1,13 @@
 """One cell type's model: from the features of charges to a state of health, with windows that may be missing; its
 training, its int8 twin and the width of its interval. Everything is fitted on the cells that it is given."""
 
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-import network
+import network  # finds the folder of the modules that all models share
 import spec
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-import int8  # noqa: E402
+import int8
 
 
 @dataclass

@@ -1,6 +1,12 @@
 """The network and the linear baseline beside it. numpy alone: small nets of several seeds by Adam, then made one."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+import adam  # noqa: E402
 
 
 class Normaliser:
@@ -17,41 +23,16 @@ class Normaliser:
 def fit(x, y, weight, hidden, weight_decay, epochs, batch, learning_rate, seed):
     """A ReLU network by Adam on squared loss; x [rows, features], y and weight [rows]. -> [w0, b0, w1, ...]"""
     rng = np.random.default_rng(seed)
-    sizes = [x.shape[1], *hidden, 1]
-    params = []
-    for a, b in zip(sizes, sizes[1:]):
-        params += [rng.normal(0, np.sqrt(2 / a), (a, b)).astype(np.float32), np.zeros(b, np.float32)]
+    params = adam.initial(rng, [x.shape[1], *hidden, 1])
     params[-2] *= 0.3
-    first, second = [np.zeros_like(p) for p in params], [np.zeros_like(p) for p in params]
     x, y, weight = x.astype(np.float32), y.astype(np.float32), weight.astype(np.float32)
-    steps, step = epochs * (len(x) // batch), 0
-    for _ in range(epochs):
-        order = rng.permutation(len(x))
-        for at in range(0, len(x) - batch + 1, batch):
-            rows = order[at : at + batch]
-            gradients = backward(params, x[rows], y[rows], weight[rows], weight_decay)
-            step += 1
-            rate = learning_rate * 0.5 * (1 + np.cos(np.pi * step / steps))
-            for p, g, m, v in zip(params, gradients, first, second):
-                m += 0.1 * (g - m)
-                v += 0.001 * (g * g - v)
-                p -= (rate * (m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.999**step)) + 1e-8)).astype(np.float32)
+
+    def gradients(rows):
+        slope = lambda output: (output - y[rows]) * weight[rows] / len(rows)
+        return adam.backward(params, x[rows], slope, weight_decay)
+
+    adam.descend(params, gradients, len(x), rng, epochs, batch, learning_rate)
     return params
-
-
-def backward(params, x, y, weight, weight_decay):
-    """Gradients of half the weighted squared error."""
-    activations = [x]
-    for n in range(0, len(params), 2):
-        z = activations[-1] @ params[n] + params[n + 1]
-        activations.append(z if n == len(params) - 2 else np.maximum(z, 0))
-    delta = ((activations[-1][:, 0] - y) * weight / len(y)).astype(np.float32)[:, None]
-    gradients = [None] * len(params)
-    for n in range(len(params) - 2, -1, -2):
-        gradients[n] = activations[n // 2].T @ delta + weight_decay * params[n]
-        gradients[n + 1] = delta.sum(0)
-        delta = (delta @ params[n].T) * (activations[n // 2] > 0)
-    return gradients
 
 
 def ensemble(x, y, weight, seeds, **settings):
