@@ -1,9 +1,13 @@
 """From f32 weights to the files that the vehicle reads: features.toml, the int8 ONNX file and model.toml."""
 
 import hashlib
+import json
+import sys
+import tomllib
 
 import numpy as np
 
+import golden
 import health
 import network
 import spec
@@ -39,6 +43,17 @@ def write(folder, weights, recipe):
     (folder / "features.toml").write_text(text)
     int8.save(quantised, folder / f"{recipe['name']}.int8.onnx", recipe["name"])
     (folder / "model.toml").write_text(manifest(recipe, kept, hashlib.sha256(text.encode()).hexdigest()))
+
+
+def again(folder, work):
+    """Writes a model's files anew from the f32 weights of its last training, and prints what int8 costs."""
+    recipe = tomllib.loads((folder / "recipe.toml").read_text())
+    weights = work / "weights.npz"
+    if not weights.exists():
+        sys.exit(f"{weights} is not there: the f32 weights are made by `cargo xtask models train {recipe['name']}`")
+    write(folder, weights, recipe)
+    golden.write(folder, recipe)
+    print(json.dumps(cost(folder, weights, recipe)))
 
 
 def manifest(recipe, kept, digest):

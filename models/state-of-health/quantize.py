@@ -7,28 +7,10 @@ import os
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-import json
-import sys
-import tomllib
 from pathlib import Path
 
 import evaluate
 import export
-import golden
-
-HERE = Path(__file__).parent
-
-
-def main():
-    options = evaluate.arguments(__doc__)
-    recipe = tomllib.loads((HERE / "recipe.toml").read_text())
-    weights = options.work / "weights.npz"
-    if not weights.exists():
-        sys.exit(f"{weights} is not there: the f32 weights are made by `cargo xtask models train {recipe['name']}`")
-    export.write(HERE, weights, recipe)
-    golden.write(HERE, recipe)
-    print(json.dumps(export.cost(HERE, weights, recipe)))
-
 
 if __name__ == "__main__":
-    main()
+    export.again(Path(__file__).parent, evaluate.arguments(__doc__).work)
