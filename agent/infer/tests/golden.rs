@@ -9,7 +9,8 @@ use telltale_core::model::Manifest;
 use telltale_core::signal::{NoData, SampleSink as _};
 use telltale_wire::time::MonoTime;
 use vectors::{
-    CELL_FAULT, CHANNELS, Charges, GOLDEN_CHARGE, STATE_OF_HEALTH, golden, golden_window, model, model_of,
+    CELL_FAULT, CHANNELS, CHARGE_CHANNELS, Charges, GOLDEN_CHARGE, GOLDEN_CHARGE_SIM, STATE_OF_HEALTH,
+    STATE_OF_HEALTH_SIM, golden, golden_window, model, model_of,
 };
 
 const CATALOG: &str = include_str!("../../../models/cell-fault/catalog-car2.toml");
@@ -119,16 +120,17 @@ fn a_window_of_voltages_becomes_the_features_and_logits_of_the_oracle() {
 
 #[test]
 fn estimates_equal_those_of_onnx_runtime() {
-    let golden: Charges = toml::from_str(GOLDEN_CHARGE).unwrap();
-    assert!(golden.vector.len() >= 4);
-    for v in golden.vector {
-        let mut output = vec![0; v.subjects];
-        let channels = v.input.len() / v.subjects;
-        let mut model = model_of(STATE_OF_HEALTH, channels, v.subjects);
-        let kernels = model.kernels();
-        assert!(kernels.len() == 1 && kernels[0].contains("QLinearConvs 3 int8 layers"), "{kernels:#?}");
-        model.infer(&v.input, &mut output).unwrap();
-        assert_eq!(output, v.output, "{}", v.name);
+    for (file, golden) in [(STATE_OF_HEALTH, GOLDEN_CHARGE), (STATE_OF_HEALTH_SIM, GOLDEN_CHARGE_SIM)] {
+        let golden: Charges = toml::from_str(golden).unwrap();
+        assert!(golden.vector.len() >= 4);
+        for v in golden.vector {
+            let mut output = vec![0; v.subjects];
+            let mut model = model_of(file, CHARGE_CHANNELS, v.subjects);
+            let kernels = model.kernels();
+            assert!(kernels.len() == 1 && kernels[0].contains("QLinearConvs 3 int8 layers"), "{kernels:#?}");
+            model.infer(&v.input, &mut output).unwrap();
+            assert_eq!(output, v.output, "{}", v.name);
+        }
     }
 }
 

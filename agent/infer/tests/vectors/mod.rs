@@ -12,6 +12,7 @@ pub(crate) const STATE_OF_HEALTH: &[u8] =
     include_bytes!("../../../../models/state-of-health/state-of-health.int8.onnx");
 pub(crate) const STATE_OF_HEALTH_SIM: &[u8] =
     include_bytes!("../../../../models/state-of-health-sim/state-of-health-sim.int8.onnx");
+pub(crate) const GOLDEN_CHARGE_SIM: &str = include_str!("../../../../models/state-of-health-sim/golden.toml");
 /// Of both models that read charges.
 pub(crate) const CHARGE_CHANNELS: usize = 16;
 pub(crate) const GOLDEN_CHARGE: &str = include_str!("../../../../models/state-of-health/golden.toml");
