@@ -18,7 +18,7 @@ pub enum Kernel {
     /// 16-bit pairs.
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// Four bytes at once, eight steps at once (AVX-512 VNNI, of which 256 bits are used).
+    /// Four bytes at once, sixteen steps at once (AVX-512 VNNI).
     #[cfg(target_arch = "x86_64")]
     Vnni,
     /// Four bytes at once, four steps at once (`SDOT`).
@@ -36,6 +36,7 @@ impl Kernel {
             if is_x86_feature_detected!("avx2") {
                 all.push(Kernel::Avx2);
             }
+            // Of which the second brings the 256-bit forms.
             if is_x86_feature_detected!("avx512vnni") && is_x86_feature_detected!("avx512vl") {
                 all.push(Kernel::Vnni);
             }

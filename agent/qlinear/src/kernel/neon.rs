@@ -2,8 +2,8 @@
 #![allow(unsafe_code)] // vector loads and stores take pointers, and the instruction has no stable name in Rust
 
 use crate::layer::Outlet;
-use crate::requantize::{Column, Words, requantize, requantize_column};
-use crate::{OUTPUTS, STEPS, Sums, Weights};
+use crate::requantize::{Column, Words, requantize_column};
+use crate::{OUTPUTS, STEPS, WORD, Weights};
 use std::arch::aarch64::*;
 use std::arch::asm;
 
@@ -39,7 +39,7 @@ macro_rules! sdot {
 
 #[target_feature(enable = "neon,dotprod")]
 fn dotprod_tile(words: &[u32], taps: &[u32], weights: &[Weights], outlet: &Outlet, zero: i8) -> Words {
-    let mut sums: Sums = [[0; STEPS]; OUTPUTS];
+    let mut packed = [[0; STEPS]; 2];
     // Eight steps at a time: sixteen registers of sums, two of words, two of weights.
     for half in 0..STEPS / 8 {
         let mut acc = [[vdupq_n_s32(0); 2]; OUTPUTS];
@@ -58,16 +58,33 @@ fn dotprod_tile(words: &[u32], taps: &[u32], weights: &[Weights], outlet: &Outle
             }
             meet!(0 w0 0, 1 w0 1, 2 w0 2, 3 w0 3, 4 w1 0, 5 w1 1, 6 w1 2, 7 w1 3);
         }
-        for (row, acc) in sums.iter_mut().zip(acc) {
-            let place = &mut row[8 * half..][..8];
-            // SAFETY: 32 bytes lie there.
+        for (place, words) in packed.iter_mut().enumerate() {
+            let bytes = [0, 1, 2, 3].map(|lane| {
+                let lane = WORD * place + lane;
+                levels(acc[lane], outlet.offset[lane], outlet.multiplier[lane], zero)
+            });
+            // SAFETY: 32 bytes lie there; the store interleaves four channels to a word.
             unsafe {
-                vst1q_s32(place.as_mut_ptr(), acc[0]);
-                vst1q_s32(place.as_mut_ptr().add(4), acc[1]);
+                let words = words[8 * half..][..8].as_mut_ptr().cast();
+                vst4_u8(words, uint8x8x4_t(bytes[0], bytes[1], bytes[2], bytes[3]));
             }
         }
     }
-    requantize(&sums, outlet, false, zero)
+    packed
+}
+
+/// One output channel's int8 of eight steps, as [`requantize_column`] does it: the conversion rounds half to even.
+#[target_feature(enable = "neon")]
+fn levels(sums: [int32x4_t; 2], offset: i32, multiplier: f32, zero: i8) -> uint8x8_t {
+    let bound = |level: i16| vdupq_n_f32(f32::from(level - i16::from(zero)));
+    let (least, most) = (bound(-128), bound(127));
+    let [low, high] = sums.map(|sum| {
+        let scaled = vmulq_n_f32(vcvtq_f32_s32(vaddq_s32(sum, vdupq_n_s32(offset))), multiplier);
+        // Of a number and none these take the number, as in Rust.
+        let rounded = vcvtnq_s32_f32(vminnmq_f32(vmaxnmq_f32(scaled, least), most));
+        vmovn_s32(vaddq_s32(rounded, vdupq_n_s32(i32::from(zero))))
+    });
+    vreinterpret_u8_s8(vmovn_s16(vcombine_s16(low, high)))
 }
 
 #[target_feature(enable = "neon,dotprod")]

@@ -15,8 +15,8 @@ pub(super) fn avx2(words: &[u32], taps: &[u32], weights: &[Weights], outlet: &Ou
 
 /// Safe to call where AVX-512 VNNI was detected.
 pub(super) fn vnni(words: &[u32], taps: &[u32], weights: &[Weights], outlet: &Outlet, zero: i8) -> Words {
-    assert!(is_x86_feature_detected!("avx512vnni") && is_x86_feature_detected!("avx512vl"));
-    // SAFETY: the processor has the features; AVX2 comes with AVX-512.
+    assert!(is_x86_feature_detected!("avx512vnni") && is_x86_feature_detected!("avx512f"));
+    // SAFETY: the processor has the features.
     unsafe { vnni_tile(words, taps, weights, outlet, zero) }
 }
 
@@ -106,26 +106,44 @@ fn avx2_tile(words: &[u32], taps: &[u32], weights: &[Weights], outlet: &Outlet, 
     requantize(&sums, outlet, false, zero)
 }
 
-#[target_feature(enable = "avx2,avx512vnni,avx512vl")]
+#[target_feature(enable = "avx512f,avx512vnni")]
 fn vnni_tile(words: &[u32], taps: &[u32], weights: &[Weights], outlet: &Outlet, zero: i8) -> Words {
-    let sign = _mm256_set1_epi8(-128);
-    let mut acc = [[_mm256_setzero_si256(); 2]; OUTPUTS];
+    let sign = _mm512_set1_epi8(-128);
+    let mut acc = [_mm512_setzero_si512(); OUTPUTS];
     for (tap, weights) in taps.iter().zip(weights) {
+        // SAFETY: 64 bytes lie there, and no alignment is asked for.
+        let x = unsafe { _mm512_loadu_si512(at(words, *tap).as_ptr().cast()) };
         // The instruction takes unsigned by signed: x + 128 by w, and the outlet takes the surplus off.
-        let x = at(words, *tap);
-        let (low, high) = (_mm256_xor_si256(load(x, 0), sign), _mm256_xor_si256(load(x, 1), sign));
-        for (row, four) in acc.iter_mut().zip(weights.as_chunks::<WORD>().0) {
-            let w = _mm256_set1_epi32(i32::from_le_bytes(four.map(|w| w as u8)));
-            row[0] = _mm256_dpbusd_epi32(row[0], low, w);
-            row[1] = _mm256_dpbusd_epi32(row[1], high, w);
+        let x = _mm512_xor_si512(x, sign);
+        for (sum, four) in acc.iter_mut().zip(weights.as_chunks::<WORD>().0) {
+            let w = _mm512_set1_epi32(i32::from_le_bytes(four.map(|w| w as u8)));
+            *sum = _mm512_dpbusd_epi32(*sum, x, w);
         }
     }
-    let mut sums: Sums = [[0; STEPS]; OUTPUTS];
-    for (row, acc) in sums.iter_mut().zip(acc) {
-        store(row, 0, acc[0]);
-        store(row, 1, acc[1]);
+    packed(acc, outlet, zero)
+}
+
+/// As [`requantize`] does it, without a way through memory: a conversion rounds half to even.
+#[target_feature(enable = "avx512f")]
+fn packed(sums: [__m512i; OUTPUTS], outlet: &Outlet, zero: i8) -> Words {
+    let bound = |level: i16| _mm512_set1_ps(f32::from(level - i16::from(zero)));
+    let (least, most) = (bound(-128), bound(127));
+    let mut halves = [_mm512_setzero_si512(); 2];
+    for (lane, sum) in sums.into_iter().enumerate() {
+        let sum = _mm512_add_epi32(sum, _mm512_set1_epi32(outlet.offset_unsigned[lane]));
+        let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_set1_ps(outlet.multiplier[lane]));
+        let rounded = _mm512_cvtps_epi32(_mm512_min_ps(_mm512_max_ps(scaled, least), most));
+        let level = _mm512_add_epi32(rounded, _mm512_set1_epi32(i32::from(zero)));
+        let byte = _mm512_and_si512(level, _mm512_set1_epi32(0xff));
+        let shifted = _mm512_sllv_epi32(byte, _mm512_set1_epi32(8 * (lane % WORD) as i32));
+        halves[lane / WORD] = _mm512_or_si512(halves[lane / WORD], shifted);
     }
-    requantize(&sums, outlet, true, zero)
+    let mut words = [[0; STEPS]; 2];
+    for (words, half) in words.iter_mut().zip(halves) {
+        // SAFETY: 64 bytes lie there, and no alignment is asked for.
+        unsafe { _mm512_storeu_si512(words.as_mut_ptr().cast(), half) };
+    }
+    words
 }
 
 #[target_feature(enable = "avx2")]
