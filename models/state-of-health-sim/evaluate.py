@@ -33,7 +33,7 @@ def arguments(what):
 def main():
     options = arguments(__doc__)
     recipe = tomllib.loads((HERE / "recipe.toml").read_text())
-    result = figures(packs.make(options.telltale, options.work, recipe)[1], recipe)
+    result = figures(packs.make(options.telltale, options.work, recipe, training=False)[1], recipe)
     print(json.dumps(result) if options.json else "\n".join(f"{key:<24} {value}" for key, value in result.items()))
 
 
@@ -58,7 +58,7 @@ def figures(test, recipe):
     return {
         "sim_rmse": float(np.mean(list(each.values()))), "sim_worst": {"unit": worst, "rmse": each[worst]},
         "sim_coverage": float(np.concatenate(inside).mean()), "packs": len(test), "packs_judged": len(each),
-        "cells": count, "cells_indeterminate": silent, "per_pack": each,
+        "cells": count, "cells_indeterminate": silent, "per_pack": each, "resistance": health.resistance(test),
     }
 
 

@@ -31,20 +31,32 @@ cells_ms = 5000
 """
 
 
-def make(tool, work, recipe):
-    """-> (training packs, test packs), a Cell a pack with a row a cell and charge"""
+# A new cell group of the simulator (cross/sil/vehicle.example.toml), and how its resistance follows age and temperature
+# (cross/sil/src/life.rs and pack.rs).
+NEW_OHM, GROWTH_PER_FADE, ACTIVATION_J_PER_MOL, GAS_J_PER_MOL_K = 0.0009, 2.0, 20_000.0, 8.314_462_618
+
+
+def make(tool, work, recipe, training=True):
+    """-> (training packs, test packs), a Cell a pack with a row a cell and charge; without training packs where none
+    are wanted"""
     work.mkdir(parents=True, exist_ok=True)
     raw = work / "features-raw.toml"
     raw.write_text(spec.document(recipe["charge"]))
     settings = recipe["packs"]
     rng = np.random.default_rng(2)
-    packs = [pack(tool, work, raw, recipe, seed, rng) for seed in range(settings["training"] + settings["test"])]
-    return packs[: settings["training"]], packs[settings["training"] :]
+    drawn = [
+        [rng.uniform(*settings[n]) for n in ("years", "cycles", "ambient_c", "begins_at")]
+        for _ in range(settings["training"] + settings["test"])
+    ]
+    packs = [
+        pack(tool, work, raw, recipe, seed, *values)
+        for seed, values in enumerate(drawn) if training or seed >= settings["training"]
+    ]
+    return packs[: -settings["test"]], packs[-settings["test"] :]
 
 
-def pack(tool, work, raw, recipe, seed, rng):
+def pack(tool, work, raw, recipe, seed, years, cycles, ambient, charge):
     settings = recipe["packs"]
-    years, cycles, ambient, charge = (rng.uniform(*settings[n]) for n in ("years", "cycles", "ambient_c", "begins_at"))
     vehicle, log, table, stamp = (work / f"pack-{seed}.{end}" for end in ("toml", "log", "parquet", "stamp"))
     vehicle.write_text(VEHICLE.format(hours=settings["hours"], charge=charge, years=years, cycles=cycles, ambient=ambient))
     catalog = HERE.parent / "cell-fault" / "catalog-sim.toml"
@@ -59,5 +71,8 @@ def pack(tool, work, raw, recipe, seed, rng):
     x = np.stack([column(name) for name, _ in spec.features(recipe["charge"])], 1)
     count = spec.amounts(recipe["charge"])
     x[:, :count][x[:, count : 2 * count] == 0] = np.nan
-    truth = 1 - (0.02 * np.sqrt(years) + 1e-4 * cycles)
-    return data.Cell(f"pack-{seed}", x, np.full(len(x), truth), column("resistance_ohm"), [])
+    fade = 0.02 * np.sqrt(years) + 1e-4 * cycles
+    # The jump is that of plugging in, when the cells are as warm as the air around them.
+    warmth = np.exp(ACTIVATION_J_PER_MOL / GAS_J_PER_MOL_K * (1 / 298.15 - 1 / (ambient + 273.15)))
+    ohmic = NEW_OHM * (1 + GROWTH_PER_FADE * fade) / warmth
+    return data.Cell(f"pack-{seed}", x, np.full(len(x), 1 - fade), column("resistance_ohm"), [], np.full(len(x), ohmic))

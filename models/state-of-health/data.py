@@ -34,6 +34,8 @@ class Cell:
     resistance: np.ndarray
     # Steps that charge and have no label, each with its reason.
     left_out: list
+    # What the resistance is held against, in ohms, [charges]; NaN where nothing tells it.
+    reference: np.ndarray = None
 
 
 def nasa(tool, data, work, recipe):
@@ -45,20 +47,45 @@ def nasa(tool, data, work, recipe):
 
 
 def battery(tool, path, work, raw, recipe):
-    name = path.stem
-    log, table, stamp = (work / f"{name}.{end}" for end in ("log", "parquet", "stamp"))
     steps = read_steps(path)
+    shown = computed(tool, path, steps, path.stem, work, raw)
+    # A vehicle's charge begins from rest. The cycler pulls 3 to 4 A for two seconds before, within the grid's step.
+    calm = computed(tool, path, [without_pulse(s) for s in steps], f"{path.stem}-calm", work, raw)
+    return label(path.stem, steps, shown, calm, recipe)
+
+
+def computed(tool, path, steps, name, work, raw):
+    """-> the table of features that the vehicle's code computes of these steps"""
+    log, table, stamp = (work / f"{name}.{end}" for end in ("log", "parquet", "stamp"))
     made_by = fingerprint(tool, path, raw, *(HERE / n for n in ("bench.dbc", "columns-bench.toml", "catalog-bench.toml")))
-    if table.exists() and stamp.exists() and stamp.read_text() == made_by:
-        return label(name, steps, table, recipe)
-    write_csv(steps, work / f"{name}.csv")
-    columns = ["--dbc", HERE / "bench.dbc", "--columns", HERE / "columns-bench.toml"]
-    run(tool, "encode", *columns, work / f"{name}.csv", "-o", log)
-    run(tool, "features", "--catalog", HERE / "catalog-bench.toml", "--spec", raw, log, "-o", table)
-    (work / f"{name}.csv").unlink()
-    log.unlink()
-    stamp.write_text(made_by)
-    return label(name, steps, table, recipe)
+    if not (table.exists() and stamp.exists() and stamp.read_text() == made_by):
+        write_csv(steps, work / f"{name}.csv")
+        columns = ["--dbc", HERE / "bench.dbc", "--columns", HERE / "columns-bench.toml"]
+        run(tool, "encode", *columns, work / f"{name}.csv", "-o", log)
+        run(tool, "features", "--catalog", HERE / "catalog-bench.toml", "--spec", raw, log, "-o", table)
+        (work / f"{name}.csv").unlink()
+        log.unlink()
+        stamp.write_text(made_by)
+    return pa.parquet.read_table(table)
+
+
+def pulse(step):
+    """Where the cycler's test pulse before a charge is: one sample of a discharge, right before the charging current."""
+    amps = step["current_a"][:3]
+    return step["kind"] == "charge" and len(amps) == 3 and abs(amps[0]) < 0.1 and amps[1] < -1 and amps[2] > 1
+
+
+def without_pulse(step):
+    columns = ("t", "voltage_v", "current_a", "temperature_c")
+    return step | {n: np.delete(step[n], 1) for n in columns} if pulse(step) else step
+
+
+def pulse_ohm(step):
+    """The resistance by that pulse: from its discharge to the charge after it, three seconds. NaN without one."""
+    if not pulse(step):
+        return np.nan
+    (_, low, high), (_, out, into) = step["voltage_v"][:3], step["current_a"][:3]
+    return (high - low) / (into - out)
 
 
 def fingerprint(*files):
@@ -94,30 +121,31 @@ def write_csv(steps, path):
     pa.csv.write_csv(pa.table(joined), path)
 
 
-def label(name, steps, table, recipe):
-    """Joins each charge's features with the capacity that the discharge right after it gave."""
-    read = pa.parquet.read_table(table)
+def label(name, steps, read, calm, recipe):
+    """Joins each charge's features with the capacity that the discharge right after it gave, and its resistance in the
+    recording without pulses with what the pulse says."""
     names = [n for n, _ in spec.features(recipe["charge"])]
     x = np.stack([read[n].to_numpy(zero_copy_only=False).astype(float) for n in names], 1)
-    ohm = read["resistance_ohm"].to_numpy(zero_copy_only=False).astype(float)
-    ends = read["end_us"].to_numpy() / 1e6
+    ohm = calm["resistance_ohm"].to_numpy(zero_copy_only=False).astype(float)
+    ends, calm_ends = (table["end_us"].to_numpy() / 1e6 for table in (read, calm))
     count = spec.amounts(recipe["charge"])
     absent = x[:, count : 2 * count] == 0
     x[:, :count][absent] = np.nan
-    rows, y, resistance, left_out = [], [], [], []
+    rows, y, resistance, reference, left_out = [], [], [], [], []
     for place, step in enumerate(steps):
         if step["kind"] != "charge":
             continue
         after = next((s for s in steps[place + 1 :]), None)
-        inside = np.flatnonzero((ends > step["t"][0]) & (ends < step["t"][-1] + PAUSE_S))
+        inside, calm_inside = (np.flatnonzero((at > step["t"][0]) & (at < step["t"][-1] + PAUSE_S)) for at in (ends, calm_ends))
         if after is None or after["kind"] != "discharge" or not np.isfinite(after["capacity_ah"]):
             left_out.append((step["number"], "no discharge after it that measured a capacity"))
         else:
             # A charge too short to be one stays in, with nothing to go by.
             rows.append(x[inside[-1]] if len(inside) else np.full(x.shape[1], np.nan))
             y.append(after["capacity_ah"] / recipe["charge"]["nominal_ah"])
-            resistance.append(ohm[inside[-1]] if len(inside) else np.nan)
-    return Cell(name, np.array(rows), np.array(y), np.array(resistance), left_out)
+            resistance.append(ohm[calm_inside[-1]] if len(calm_inside) else np.nan)
+            reference.append(pulse_ohm(step))
+    return Cell(name, np.array(rows), np.array(y), np.array(resistance), left_out, np.array(reference))
 
 
 def run(tool, *arguments):

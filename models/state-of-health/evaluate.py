@@ -65,6 +65,7 @@ def leave_one_out(batteries, recipe):
     charge = recipe["charge"]
     units, points = {kind: {} for kind in KINDS}, {}
     details = {"chosen": {}, "coverage": {}, "half_widths": {}, "by_missing": {}, "charges": {}, "left_out": {}, "resistance_ohm": {}}
+    details["resistance"] = {c.name: health.resistance([c]) for c in batteries} | {"all": health.resistance(batteries)}
     for out in batteries:
         rest = [c for c in batteries if c is not out]
         candidate, inner = health.choose(rest, recipe)

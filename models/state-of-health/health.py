@@ -148,24 +148,46 @@ def choose(cells, recipe):
 
 
 def half_widths(cells, recipe, candidate):
-    """How far the truth lies from the int8 network on cells that its training left out, by how much is missing: the
-    coverage's quantile of each, never narrower than with more. -> one a number of missing amounts"""
+    """How far the truth lies from the int8 network on cells that its training left out, by how much is missing, never
+    narrower than with more. -> one a number of missing amounts
+
+    The interval is conformal. Charges of one cell err alike, so that with few cells the next cell and not the next charge
+    is what has to be foretold: the `unit` is then the cell, and the width the most that any of them needs for the
+    coverage. Of many cells it is the quantile over all charges."""
     most = spec.amounts(recipe["charge"]) - recipe["charge"]["needed"]
     errors = [[] for _ in range(most + 1)]
     for held in cells:
         model = fit([c for c in cells if c is not held], recipe, candidate)
         good = can_say(held.x, recipe["charge"])
+        parts = [[] for _ in errors]
         for gone in patterns(recipe["charge"]):
             x = without(held.x[good], gone)
             error, lacks = np.abs(model.predict(x) - held.y[good]), missing(x, recipe["charge"])
-            for n in range(most + 1):
-                errors[n].append(error[lacks == n])
-    widths = []
-    for parts in errors:
-        all_of = np.sort(np.concatenate(parts))
-        rank = int(np.ceil((len(all_of) + 1) * recipe["interval"]["coverage"])) - 1
-        widths.append(float(all_of[min(rank, len(all_of) - 1)]) if len(all_of) else 0.0)
-    return list(np.maximum.accumulate(widths))
+            for n, part in enumerate(parts):
+                part.append(error[lacks == n])
+        for n, part in enumerate(parts):
+            errors[n].append(np.concatenate(part))
+    interval = recipe["interval"]
+    joined = errors if interval["unit"] == "cell" else [[np.concatenate(each)] for each in errors]
+    return list(np.maximum.accumulate([max(quantile(e, interval["coverage"]) for e in each) for each in joined]))
+
+
+def quantile(errors, coverage):
+    """The conformal one: so many of a hundred errors, and the next one, lie below. 0 of none."""
+    rank = int(np.ceil((len(errors) + 1) * coverage)) - 1
+    return float(np.sort(errors)[min(rank, len(errors) - 1)]) if len(errors) else 0.0
+
+
+def resistance(cells):
+    """The meter's resistances beside their references: the middle ratio, between what ratios nine tenths of them lie, and
+    how they go together. -> a dict, None without a pair"""
+    pairs = np.concatenate([np.stack([c.resistance, c.reference]) for c in cells], 1)
+    pairs = pairs[:, np.isfinite(pairs).all(0)]
+    if pairs.shape[1] < 10:
+        return None
+    ratio = pairs[0] / pairs[1]
+    low, middle, high = np.quantile(ratio, [0.05, 0.5, 0.95])
+    return {"pairs": len(ratio), "ratio": float(middle), "ratio_90": [float(low), float(high)], "correlation": float(np.corrcoef(pairs)[0, 1])}
 
 
 def rmse(a, b):

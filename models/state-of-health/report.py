@@ -37,6 +37,11 @@ def batteries(details, part):
             f"| {charges['judged']} / {charges['indeterminate']} | {100 * details['coverage'][unit]:.0f} % | {', '.join(f'{value * 1e3:.0f}' for value in ohm) or 'none'} |"
         )
     ends = "; ".join(f"{unit}: {len(left)}" for unit, left in details["left_out"].items())
+    lines += ["", "Resistance of the meter over that of the cycler's pulse of three seconds (its pulse taken out of what the meter sees):", ""]
+    lines += ["| battery | charges | middle ratio | nine tenths of them | correlation |", "|---|---|---|---|---|"]
+    for unit, r in details["resistance"].items():
+        low, high = r["ratio_90"]
+        lines.append(f"| {unit} | {r['pairs']} | {r['ratio']:.3f} | {low:.3f} to {high:.3f} | {r['correlation']:.2f} |")
     said, true = reliability(part["points"])
     lines += ["", f"Charges without a discharge after them, which have no label: {ends}.", ""]
     lines += ["Reliability: " + "; ".join(f"{s:.0%} said, {t:.1%} inside" for s, t in zip(said, true)) + ".", ""]
