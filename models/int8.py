@@ -56,7 +56,8 @@ def padded(w, b):
 
 
 def save(layers, path, name):
-    """Writes the ONNX file: input `features` [1, channels, N] and output `logit` [1, 8, N], logit in channel 0."""
+    """Writes the ONNX file: input `features` [1, channels, N] and output `logit` [1, 8, N], logit in channel 0. A layer of
+    several taps is causal: as many steps of padding in front as it reaches back, by its `dilation` a tap."""
     nodes, constants, x = [], [], "features"
     for n, layer in enumerate(layers):
         y = "logit" if n == len(layers) - 1 else f"hidden{n}"
@@ -66,7 +67,10 @@ def save(layers, path, name):
             f"y{n}_scale": layer["y_scale"], f"y{n}_zero": np.int8(layer["y_zero"]), f"b{n}": layer["b"],
         }
         constants += [numpy_helper.from_array(np.asarray(v), k) for k, v in values.items()]
-        nodes.append(helper.make_node("QLinearConv", [x, *values], [y], name=f"dense{n}", kernel_shape=[1]))
+        taps, dilation = layer["w"].shape[2], layer.get("dilation", 1)
+        past = {"dilations": [dilation], "pads": [(taps - 1) * dilation, 0]} if taps > 1 else {}
+        title = f"dense{n}" if taps == 1 else f"causal{n}"
+        nodes.append(helper.make_node("QLinearConv", [x, *values], [y], name=title, kernel_shape=[taps], **past))
         x = y
     tensor = lambda label, w: helper.make_tensor_value_info(label, T.INT8, [1, w, "N"])
     ends = [tensor("features", layers[0]["w"].shape[1])], [tensor("logit", layers[-1]["w"].shape[0])]

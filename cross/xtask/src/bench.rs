@@ -5,6 +5,7 @@
 
 pub(crate) mod bridge;
 pub(crate) mod controller;
+pub(crate) mod infer;
 mod registers;
 pub(crate) mod snapshot;
 pub(crate) mod vehicle;
@@ -45,7 +46,7 @@ pub(crate) fn decode(max: Option<u64>, json: bool) -> Result<()> {
     let (short, long) = FRAMES;
     let mut costs = Vec::new();
     for (scenario, beyond) in SCENARIOS {
-        let count = |frames| Ok::<_, anyhow::Error>((frames, instructions(&program, scenario, frames)?));
+        let count = |frames| Ok::<_, anyhow::Error>((frames, instructions(&program, &[scenario], frames)?));
         let max = max.zip(beyond).map(|(max, beyond)| max + beyond);
         costs.push((scenario, max, per_repetition(count(short)?, count(long)?)?));
     }
@@ -79,13 +80,14 @@ fn report(costs: &[(&str, Option<u64>, f64)], json: bool) {
     }
 }
 
-/// What one run of the program counts.
-fn instructions(program: &Path, scenario: &str, repetitions: u64) -> Result<u64> {
+/// What one run of the program counts; its last argument is the number of repetitions.
+fn instructions(program: &Path, arguments: &[&str], repetitions: u64) -> Result<u64> {
     let mut valgrind = shell::program("valgrind");
     valgrind
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
         .arg(program)
-        .args([scenario, &repetitions.to_string()]);
+        .args(arguments)
+        .arg(repetitions.to_string());
     let line = shell::describe(&valgrind);
     let output =
         valgrind.stdin(Stdio::null()).output().with_context(|| format!("{line}: could not be started"))?;

@@ -190,6 +190,15 @@ enum Bench {
         #[arg(long)]
         json: bool,
     },
+    /// One inference of each shipped model and one new sample of a causal network, beside ONNX Runtime and stock tract
+    ///
+    /// One thread, the same int8 file, rounds that alternate in one run; instructions besides, by callgrind here and by QEMU
+    /// for the vehicle's processor. More than a fifth of ONNX Runtime's whole window for a new sample is a failure.
+    Infer {
+        /// Print one line of JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Bytes a sample in a snapshot, beside protobuf with snappy and candump, on the same samples
     ///
     /// On a simulated drive, and on the real recordings where they are (TELLTALE_DATA). Each snapshot is unpacked and
@@ -247,6 +256,7 @@ fn main() -> ExitCode {
         Task::Build { target, release, cpu } => cross_build::run(&target, release, cpu.as_deref()),
         Task::Reproduce { target, quick } => reproduce::run(&target, quick),
         Task::Bench { bench: Bench::Decode { max, json } } => bench::decode(max, json),
+        Task::Bench { bench: Bench::Infer { json } } => bench::infer::run(json),
         Task::Bench { bench: Bench::Snapshot } => bench::snapshot::run(),
         Task::Bench { bench: Bench::Summary } => bench::snapshot::summary(),
         Task::Firmware => firmware::run(),

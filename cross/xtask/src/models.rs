@@ -94,7 +94,7 @@ fn folder(name: &str) -> Result<PathBuf> {
 const ENVIRONMENT: &str = "models-venv";
 
 /// The interpreter that has what the scripts import.
-fn python() -> Result<PathBuf> {
+pub(crate) fn python() -> Result<PathBuf> {
     needs::packages(&[needs::PYTHON_VENV]);
     needs::python(ENVIRONMENT, &shell::root().join(REQUIREMENTS))
 }

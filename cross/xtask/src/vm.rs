@@ -22,6 +22,8 @@ pub(crate) use initrd::{Initrd, Written};
 const EMULATOR: &str = "qemu-system-aarch64";
 /// The core of a common class of vehicle computers; and memory for the kernel, its file system and the command.
 const HARDWARE: [&str; 6] = ["-machine", "virt", "-cpu", "cortex-a72", "-m", "512"];
+/// Time goes by instructions, one a nanosecond, on a core with the dot product: counts repeat where seconds do not.
+const COUNTING: [&str; 4] = ["-cpu", "cortex-a76", "-icount", "shift=0,sleep=off"];
 /// Only the console is attached; a kernel that panics ends the emulator.
 const NOTHING_ELSE: [&str; 9] =
     ["-nic", "none", "-display", "none", "-monitor", "none", "-no-reboot", "-serial", "stdio"];
@@ -38,6 +40,7 @@ const WELL: &str = "exit status: 0";
 pub(crate) struct Machine {
     kernel: PathBuf,
     init: PathBuf,
+    counts: bool,
 }
 
 impl Machine {
@@ -59,7 +62,12 @@ impl Machine {
         let init = ["build", "--release", "--package=telltale-vm-init", "--target", target];
         shell::run(&mut shell::cargo(init))?;
         let init = shell::target_dir().join(target).join("release/telltale-vm-init");
-        Ok(Machine { kernel, init })
+        Ok(Machine { kernel, init, counts: false })
+    }
+
+    /// The same with a clock that counts instructions.
+    pub(crate) fn counting(self) -> Machine {
+        Machine { counts: true, ..self }
     }
 
     /// The kernel's release, such as `6.1.0-56-cloud-arm64`.
@@ -86,6 +94,7 @@ impl Machine {
         let mut emulator = shell::program(EMULATOR);
         emulator
             .args(HARDWARE)
+            .args(COUNTING.iter().filter(|_| self.counts))
             .args(NOTHING_ELSE)
             .arg("-kernel")
             .arg(&self.kernel)
