@@ -198,7 +198,7 @@ pub const MAX_EVENTS: usize = 500;
 /// The most events of the agent of one report.
 pub const MAX_AGENT_EVENTS: usize = 100;
 /// The most estimates of one report.
-pub const MAX_ESTIMATES: usize = 50;
+pub const MAX_ESTIMATES: usize = 200;
 /// The most losses of one report.
 pub const MAX_LOSSES: usize = 500;
 /// The most gaps of one report.
@@ -273,6 +273,8 @@ pub struct EstimateLine {
     pub digest: String,
     /// Of what, such as `state of health`.
     pub quantity: &'static str,
+    /// Of the values; empty for a share.
+    pub unit: &'static str,
     /// The share of events in which the interval holds the truth.
     pub coverage: Option<f32>,
     /// Subject by subject; at most [`MAX_SUBJECTS`].

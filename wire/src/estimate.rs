@@ -12,17 +12,70 @@ use serde::{Deserialize, Serialize};
 pub enum Quantity {
     /// The capacity that is left, as a share of the nominal one: 1 for a new battery.
     StateOfHealth,
+    /// By how much the motor's torque is told too high.
+    TorqueOffset,
+    /// How many times as large the inverter's current is told.
+    CurrentGain,
+    /// By how much the motor's temperature is told too high.
+    MotorTemperatureOffset,
+    /// From the drive's coolant to the air.
+    DriveThermalResistance,
+    /// Of the main contactors.
+    ContactorResistance,
+    /// Of the 12 V battery, before it carries a load.
+    LowVoltageRest,
+    /// Of the 12 V battery inside.
+    LowVoltageResistance,
+    /// What a kilometre takes from the traction battery.
+    EnergyPerDistance,
+    /// How far the vehicle gets.
+    RemainingRange,
 }
 
 impl Quantity {
     /// All quantities, in encoding order.
-    pub const ALL: [Quantity; 1] = [Self::StateOfHealth];
+    pub const ALL: [Quantity; 10] = [
+        Self::StateOfHealth,
+        Self::TorqueOffset,
+        Self::CurrentGain,
+        Self::MotorTemperatureOffset,
+        Self::DriveThermalResistance,
+        Self::ContactorResistance,
+        Self::LowVoltageRest,
+        Self::LowVoltageResistance,
+        Self::EnergyPerDistance,
+        Self::RemainingRange,
+    ];
 
     /// A few words for a person.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::StateOfHealth => "state of health",
+            Self::TorqueOffset => "torque offset",
+            Self::CurrentGain => "inverter current gain",
+            Self::MotorTemperatureOffset => "motor temperature offset",
+            Self::DriveThermalResistance => "drive cooling",
+            Self::ContactorResistance => "contactor resistance",
+            Self::LowVoltageRest => "12 V battery at rest",
+            Self::LowVoltageResistance => "12 V battery resistance",
+            Self::EnergyPerDistance => "energy per kilometre",
+            Self::RemainingRange => "remaining range",
+        }
+    }
+
+    /// The unit of its values, as a person reads it; empty for a share.
+    #[must_use]
+    pub const fn unit(self) -> &'static str {
+        match self {
+            Self::StateOfHealth | Self::CurrentGain => "",
+            Self::TorqueOffset => "Nm",
+            Self::MotorTemperatureOffset => "K",
+            Self::DriveThermalResistance => "K/W",
+            Self::ContactorResistance | Self::LowVoltageResistance => "ohm",
+            Self::LowVoltageRest => "V",
+            Self::EnergyPerDistance => "Wh/km",
+            Self::RemainingRange => "km",
         }
     }
 }

@@ -50,6 +50,8 @@ pub mod snapshot;
 #[cfg(feature = "alloc")]
 pub mod sync;
 #[cfg(feature = "alloc")]
+pub mod trip;
+#[cfg(feature = "alloc")]
 pub mod update;
 
 /// The version of this interface that an envelope names. A reader refuses a newer one with its reason.

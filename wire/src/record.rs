@@ -12,6 +12,7 @@ use crate::ids::{BootId, Lane, Seq};
 use crate::signals::SignalRecord;
 use crate::snapshot::SnapshotPart;
 use crate::time::Stamp;
+use crate::trip::TripRecord;
 use crate::unit::Unit;
 use crate::update::{ShadowReport, UpdateEvent};
 use alloc::string::String;
@@ -61,6 +62,8 @@ pub enum Record {
     Command(CommandAck),
     /// What a model takes a quantity of its subjects to be.
     Estimate(EstimateRecord),
+    /// What one drive came to.
+    Trip(TripRecord),
 }
 
 /// Why a body was not read as a record.
@@ -116,6 +119,7 @@ impl Record {
             Record::Shadow(_) => 11,
             Record::Command(_) => 12,
             Record::Estimate(_) => 13,
+            Record::Trip(_) => 15,
         }
     }
 
@@ -136,7 +140,8 @@ impl Record {
             | Record::Update(_)
             | Record::Shadow(_)
             | Record::Command(_)
-            | Record::Estimate(_) => Lane::Status,
+            | Record::Estimate(_)
+            | Record::Trip(_) => Lane::Status,
             Record::Summary(_) | Record::Signals(SignalRecord::Statistics(_)) => Lane::Summary,
             Record::Snapshot(_) => Lane::Bulk,
         }
@@ -162,6 +167,7 @@ impl Record {
             Record::Shadow(body) => postcard::to_allocvec(body),
             Record::Command(body) => postcard::to_allocvec(body),
             Record::Estimate(body) => postcard::to_allocvec(body),
+            Record::Trip(body) => postcard::to_allocvec(body),
         };
         let body = body.map_err(|e| RecordError::Malformed { kind, why: alloc::format!("{e}") })?;
         if body.len() > MAX_BODY {
@@ -194,6 +200,7 @@ impl RawRecord {
             11 => self.body_as().map(Record::Shadow),
             12 => self.body_as().map(Record::Command),
             13 => self.body_as().map(Record::Estimate),
+            15 => self.body_as().map(Record::Trip),
             kind => Err(RecordError::UnknownKind(kind)),
         }
     }

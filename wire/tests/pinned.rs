@@ -15,6 +15,7 @@ mod commands;
 mod estimates;
 mod events;
 mod snapshots;
+mod trips;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -137,7 +138,7 @@ fn records() -> Vec<Case> {
         | Record::Snapshot(_) => (),
         Record::Signals(SignalRecord::Directory(_) | SignalRecord::Statistics(_)) => (),
         Record::Agent(_) | Record::Update(_) | Record::Shadow(_) | Record::Command(_) => (),
-        Record::Estimate(_) => (),
+        Record::Estimate(_) | Record::Trip(_) => (),
     };
     let boot = BootRecord {
         at: EARLY,
@@ -198,6 +199,7 @@ fn records() -> Vec<Case> {
     .into_iter()
     .chain(events::agent_events())
     .chain(events::updates())
+    .chain(trips::records(AT))
     .collect()
 }
 
@@ -333,6 +335,8 @@ fn boundaries() -> Vec<(&'static str, Vec<Case>)> {
                 TooLarge NoOutput NotFinite Disagrees AttemptsUsed Asked Withdrawn),
         ),
         ("command-outcome", variants!(CommandOutcome: Done Refused Failed Expired Superseded Unknown)),
+        ("quantity", estimates::quantities()),
+        ("trip-end", trips::ends()),
         ("series-kind", variants!(SeriesKind: Signal Score)),
         ("bridge-kind", variants!(BridgeKind: Classic Fd Remote Error)),
     ]

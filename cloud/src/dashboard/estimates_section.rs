@@ -127,6 +127,7 @@ mod tests {
             model: "<b>soh</b>".into(),
             digest: "0001020304050607".into(),
             quantity: "state of health",
+            unit: "",
             coverage: Some(0.9),
             subjects,
         }

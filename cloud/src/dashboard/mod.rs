@@ -5,6 +5,7 @@
 
 mod buses_section;
 mod chart;
+mod condition_section;
 mod curve;
 mod estimates_section;
 mod fleet_page;
@@ -16,6 +17,7 @@ mod rollout_page;
 mod signals_section;
 mod snapshot_chart;
 mod snapshot_page;
+mod trips_section;
 mod update_section;
 mod vehicle_page;
 
@@ -25,6 +27,7 @@ use crate::snapshot::{SnapshotReport, Wanted};
 use crate::store::ota::{AuditLine, ModelLine, OtaError, RolloutLine, RolloutReport};
 use crate::store::{Found, Store, StoreError};
 use crate::sync::{health, now};
+use crate::trips::TripsReport;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
@@ -43,6 +46,8 @@ pub(crate) fn router(store: Store, public: bool) -> Router {
         .route("/api/vehicle/{id}/snapshot/{n}", get(snapshot_data))
         .route("/api/vehicle/{id}/signals", get(signals_json))
         .route("/api/signals/{name}", get(fleet_signal_json))
+        .route("/api/vehicle/{id}/trips", get(trips_json))
+        .route("/api/vehicle/{id}/trips.csv", get(trips_csv))
         .route("/models", get(models))
         .route("/model/{family}/{file}", get(model))
         .route("/rollouts", get(rollouts))
@@ -74,8 +79,10 @@ async fn vehicle(
 ) -> Result<Html<String>, Failure> {
     let report = find(&store, &id).await?;
     let signals = store.signals(&id, Asked::default()).await?.ok_or_else(unknown)?;
+    let trips = store.trips(&id, Asked::default()).await?.ok_or_else(unknown)?;
     let updates = Updates::of(&store, &id, now()).await?;
-    Ok(html(&vehicle_page::render(&report, &signals, &updates, now(), wants_reload(&uri))))
+    let sections = vehicle_page::Sections { signals: &signals, trips: &trips, updates: &updates };
+    Ok(html(&vehicle_page::render(&report, &sections, now(), wants_reload(&uri))))
 }
 
 async fn models(State(store): State<Store>, uri: Uri) -> Result<Html<String>, Failure> {
@@ -154,6 +161,33 @@ async fn signals_json(
 ) -> Result<Json<SignalsReport>, Failure> {
     let asked = Asked::of(uri.query())?;
     Ok(Json(store.signals(&id, asked).await?.ok_or_else(unknown)?))
+}
+
+/// The trips of a vehicle that start in a range, all without one.
+async fn trips_json(
+    State(store): State<Store>,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Result<Json<TripsReport>, Failure> {
+    Ok(Json(find_trips(&store, &id, &uri).await?))
+}
+
+/// The same as CSV.
+async fn trips_csv(
+    State(store): State<Store>,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Result<Response, Failure> {
+    let report = find_trips(&store, &id, &uri).await?;
+    let headers = [
+        (header::CONTENT_TYPE, "text/csv; charset=utf-8"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"trips.csv\""),
+    ];
+    Ok((headers, report.csv()).into_response())
+}
+
+async fn find_trips(store: &Store, id: &str, uri: &Uri) -> Result<TripsReport, Failure> {
+    store.trips(id, Asked::of(uri.query())?).await?.ok_or_else(unknown)
 }
 
 /// One signal over the fleet and a range.

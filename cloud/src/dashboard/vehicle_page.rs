@@ -3,11 +3,14 @@
 use super::page::{self, Frame, badge, bytes, count, time, when};
 use super::update_section::Updates;
 use super::{
-    buses_section, chart, estimates_section, heat_map, signals_section, snapshot_page, update_section,
+    buses_section, chart, condition_section, estimates_section, heat_map, signals_section, snapshot_page,
+    trips_section, update_section,
 };
 use crate::report::{AgentEventLine, EvidenceLine, ModelView, State, StatusLine, VehicleReport, VerdictLine};
 use crate::signals::SignalsReport;
+use crate::trips::TripsReport;
 use maud::{Markup, html};
+use telltale_wire::estimate::Quantity;
 use telltale_wire::time::WallTime;
 
 /// Onsets drawn in a chart.
@@ -15,18 +18,28 @@ const ONSETS: usize = 12;
 /// Rows of a table on the page; the JSON answer has more.
 const ROWS: usize = 40;
 
-pub(super) fn render(
-    report: &VehicleReport,
-    signals: &SignalsReport,
-    updates: &Updates,
-    now: WallTime,
-    live: bool,
-) -> Markup {
+/// What stands on the page beside the report.
+pub(super) struct Sections<'a> {
+    pub(super) signals: &'a SignalsReport,
+    pub(super) trips: &'a TripsReport,
+    pub(super) updates: &'a Updates,
+}
+
+pub(super) fn render(report: &VehicleReport, sections: &Sections<'_>, now: WallTime, live: bool) -> Markup {
+    let Sections { signals, trips, updates } = sections;
+    let of_range = [Quantity::EnergyPerDistance, Quantity::RemainingRange].map(Quantity::as_str);
+    let estimates = report.estimates.iter().cloned();
+    let (of_cells, rest): (Vec<_>, Vec<_>) =
+        estimates.partition(|line| line.quantity == Quantity::StateOfHealth.as_str());
+    let (of_range, of_drive): (Vec<_>, Vec<_>) =
+        rest.into_iter().partition(|line| of_range.contains(&line.quantity));
     let main = html! {
         (head(report, now))
         @for view in &report.models { (model(view, &report.events)) }
         @if report.models.is_empty() { (no_model(report)) }
-        (estimates_section::render(&report.estimates))
+        (trips_section::render(trips, &of_range))
+        (estimates_section::render(&of_cells))
+        (condition_section::render(&of_drive))
         (events(report))
         (update_section::render(updates))
         (agent_events(&report.agent_events))

@@ -52,6 +52,11 @@ impl Asked {
         }
     }
 
+    /// Both ends; one that is open reaches as far as there is time.
+    pub(crate) fn ends(self) -> (i64, i64) {
+        (self.from.unwrap_or(i64::MIN), self.to.unwrap_or(i64::MAX))
+    }
+
     /// The range: up to `newest` if no end is given, and the day before the end if no start is.
     pub(crate) fn over(self, newest: i64) -> Range {
         let to = self.to.unwrap_or(newest);

@@ -12,6 +12,7 @@ pub(super) fn line(record: &EstimateRecord, origin: Origin) -> EstimateLine {
         model: clip_name(&record.model.name),
         digest: record.model.digest.to_string(),
         quantity: record.quantity.as_str(),
+        unit: record.quantity.unit(),
         coverage: finite(record.coverage),
         subjects: record
             .subjects

@@ -15,6 +15,7 @@ mod read;
 mod signals;
 mod snapshots;
 mod spans;
+mod trips;
 mod update_lines;
 
 pub use ingest::Ingested;
@@ -35,10 +36,14 @@ const MIGRATIONS: &[&str] = &[
     include_str!("signals.sql"),
     include_str!("buses.sql"),
     include_str!("ota.sql"),
+    include_str!("trips.sql"),
 ];
 
 /// The first version that indexes statistics of signals.
 const WITH_SIGNALS: i64 = 3;
+
+/// The first version that indexes trips.
+const WITH_TRIPS: i64 = 6;
 
 /// The version that this program writes.
 const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
@@ -184,6 +189,9 @@ async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<(), S
     }
     if (1..WITH_SIGNALS).contains(&found) {
         signals::index_stored(&mut tx).await?;
+    }
+    if (1..WITH_TRIPS).contains(&found) {
+        trips::index_stored(&mut tx).await?;
     }
     if !missing.is_empty() {
         sqlx::raw_sql("DELETE FROM telltale_schema").execute(&mut *tx).await?;
