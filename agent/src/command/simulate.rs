@@ -43,6 +43,9 @@ pub(crate) struct Args {
     /// Where to write what was made to fail, in JSON
     #[arg(long, value_name = "FILE")]
     truth: Option<PathBuf>,
+    /// Where to write how far each drive went and what it took, in JSON
+    #[arg(long, value_name = "FILE")]
+    journeys: Option<PathBuf>,
     /// How many times real time to go; as fast as possible without it
     #[arg(long)]
     speed: Option<f64>,
@@ -92,6 +95,10 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
         None => write(args, &mut vehicle, &mut BufWriter::new(io::stdout().lock()))
             .context("can't write to standard output")?,
     };
+    if let Some(path) = &args.journeys {
+        let text = serde_json::to_string_pretty(&vehicle.journeys())?;
+        fs::write(path, text + "\n").with_context(|| format!("can't write {}", path.display()))?;
+    }
     let (hours, took) = (written.simulated.as_secs_f64() / 3_600.0, written.took.as_secs_f64());
     let factor = 3_600.0 * hours / took.max(1e-9);
     log::info!(

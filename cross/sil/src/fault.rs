@@ -74,6 +74,10 @@ pub enum Target {
     CurrentSensor,
     /// The pack as a whole.
     Pack,
+    /// Motor, inverter, their sensors and their coolant.
+    Drive,
+    /// The 12 V system.
+    LowVoltage,
     /// A control unit, or its bus.
     Ecu(Ecu),
     /// A message, by its identifier.
@@ -88,6 +92,8 @@ impl fmt::Display for Target {
             Target::Probe(probe) => write!(f, "Probe{}", probe.number()),
             Target::CurrentSensor => f.write_str("PackCurrent"),
             Target::Pack => f.write_str("Pack"),
+            Target::Drive => f.write_str("Drive"),
+            Target::LowVoltage => f.write_str("LowVoltage"),
             Target::Ecu(Ecu::Bms) => f.write_str("bms"),
             Target::Ecu(Ecu::Powertrain) => f.write_str("powertrain"),
             Target::Message(id) => write!(f, "0x{id:03X}"),
@@ -115,6 +121,11 @@ pub enum Kind {
     Masquerade,
     MissingEcu,
     ClockSkew,
+    MotorTemperatureDrift,
+    TorqueOffset,
+    CurrentGain,
+    BlockedDriveCooling,
+    AgedLowVoltageBattery,
 }
 
 /// What there is to know about a kind.
@@ -189,6 +200,24 @@ pub const KINDS: &[KindInfo] = &[
     KindInfo { kind: Kind::ClockSkew, name: "clock-skew", target: BMS, targets: &["ecu"],
         about: "a unit's clock runs fast by so many parts in a million: its periods shrink",
         size: "ppm", sizes: (5_000.0, -50_000.0, 50_000.0) },
+    KindInfo { kind: Kind::MotorTemperatureDrift, name: "motor-temperature-drift", target: Target::Drive,
+        targets: &["drive"],
+        about: "the motor's temperature sensor drifts away at this rate while the vehicle is on",
+        size: "k_per_hour", sizes: (12.0, -200.0, 200.0) },
+    KindInfo { kind: Kind::TorqueOffset, name: "torque-offset", target: Target::Drive, targets: &["drive"],
+        about: "the motor's torque is told wrong by so much",
+        size: "nm", sizes: (8.0, -200.0, 200.0) },
+    KindInfo { kind: Kind::CurrentGain, name: "current-gain", target: Target::Drive, targets: &["drive"],
+        about: "the inverter's current is told so many times as large",
+        size: "factor", sizes: (1.08, 0.1, 10.0) },
+    KindInfo { kind: Kind::BlockedDriveCooling, name: "blocked-drive-cooling", target: Target::Drive,
+        targets: &["drive"],
+        about: "the radiator of motor and inverter gives off this share less heat",
+        size: "share", sizes: (0.7, 0.0, 1.0) },
+    KindInfo { kind: Kind::AgedLowVoltageBattery, name: "aged-low-voltage-battery", target: Target::LowVoltage,
+        targets: &["low_voltage"],
+        about: "the 12 V battery has so many times its resistance, and rests lower",
+        size: "factor", sizes: (3.0, 1.0, 20.0) },
 ];
 
 impl Kind {
@@ -226,6 +255,7 @@ impl Fault {
         match self.target {
             Target::Ecu(ecu) => Some(ecu),
             Target::Message(id) => sender(id),
+            Target::Drive | Target::LowVoltage => Some(Ecu::Powertrain),
             Target::Cell(_) | Target::Probe(_) | Target::CurrentSensor | Target::Pack => None,
         }
     }
@@ -328,6 +358,8 @@ fn target(part: &str, key: &str, value: &str) -> Result<Target, FaultError> {
             let id = id.filter(|id| sender(*id).is_some());
             id.map(Target::Message).ok_or_else(|| none("message=0x180, an identifier of the simulated units"))
         }
+        "drive" => Ok(Target::Drive),
+        "low_voltage" => Ok(Target::LowVoltage),
         _ => Ok(Target::Pack),
     }
 }

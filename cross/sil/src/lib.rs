@@ -14,6 +14,7 @@ mod cycle;
 mod day;
 mod drivetrain;
 mod fault;
+mod journey;
 mod life;
 mod pack;
 mod powertrain;
@@ -26,11 +27,14 @@ mod truth;
 mod vehicle;
 
 pub use fault::{CellNumber, Ecu, Fault, FaultError, KINDS, Kind, KindInfo, ProbeNumber, Target};
+pub use journey::Journey;
 pub use pack::{CELLS, MODULES};
 pub use spec::{Charging, EXAMPLE, PackSpec, Periods, Spec, SpecError, Thermal, Usage, VehicleSpec};
 pub use truth::{Truth, truth};
 pub use vehicle::{BMS_BUS, POWERTRAIN_BUS, SimFrame, Vehicle};
 
+#[cfg(test)]
+mod drive_fault_tests;
 #[cfg(test)]
 mod fault_tests;
 #[cfg(test)]

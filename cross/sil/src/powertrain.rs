@@ -21,6 +21,8 @@ const LOW_VOLTAGE: u16 = 0x1F1;
 const FAST_US: u64 = 20_000;
 const MEDIUM_US: u64 = 100_000;
 const SLOW_US: u64 = 1_000_000;
+/// Often enough to hear the 12 V battery rest, and then carry the contactors' coils, before the DC/DC converter starts.
+const LOW_VOLTAGE_US: u64 = 200_000;
 
 /// After waking the contactors wait so long, in seconds, then the link charges through a resistor.
 const OPEN_S: f64 = 0.3;
@@ -29,8 +31,13 @@ const PRECHARGE_S: f64 = 0.4;
 const PRECHARGE_PER_OHM: f64 = 30.0;
 /// The 12 V system: what the DC/DC converter holds, and the resting battery.
 const DCDC_V: f64 = 14.1;
-const RESTING_V: f64 = 12.5;
+const RESTING_V: f64 = 12.6;
 const LOW_VOLTAGE_OHM: f64 = 0.008;
+/// What the control units take while they wake, and what the coils of the contactors take while they pull in.
+const WAKING_W: f64 = 60.0;
+const COILS_A: f64 = 45.0;
+/// An aged battery rests so much lower for each time its resistance when new.
+const RESTS_LOWER_V: f64 = 0.12;
 
 #[derive(Clone, Copy)]
 enum Message {
@@ -41,6 +48,13 @@ enum Message {
     Contactors,
     Thermal,
     LowVoltage,
+}
+
+/// The 12 V system at one moment: volts, amperes into the battery, and what the converter gives.
+struct Supply {
+    volts: f64,
+    amperes: f64,
+    dcdc_w: f64,
 }
 
 /// What a contactor's two bits say.
@@ -64,6 +78,25 @@ pub(crate) struct Sensed<'a> {
     /// Watts of what is neither motor nor heater.
     pub(crate) auxiliary_w: f64,
     pub(crate) temperatures: &'a Temperatures,
+    pub(crate) sensors: Sensors,
+}
+
+/// What is wrong with the drive's sensors and the 12 V battery.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sensors {
+    /// Kelvins that the motor's temperature is told too high.
+    pub(crate) motor_k: f64,
+    /// Newton metres that the torque is told too high.
+    pub(crate) torque_nm: f64,
+    /// How many times as large the inverter's current is told.
+    pub(crate) current_gain: f64,
+    /// How many times its resistance when new the 12 V battery has.
+    pub(crate) low_voltage_age: f64,
+}
+
+impl Sensors {
+    pub(crate) const SOUND: Sensors =
+        Sensors { motor_k: 0.0, torque_nm: 0.0, current_gain: 1.0, low_voltage_age: 1.0 };
 }
 
 /// The unit's memory.
@@ -84,7 +117,7 @@ impl Powertrain {
             (Message::Inverter, MEDIUM_US, 3_000),
             (Message::Contactors, MEDIUM_US, 53_000),
             (Message::Thermal, SLOW_US, 208_000),
-            (Message::LowVoltage, SLOW_US, 708_000),
+            (Message::LowVoltage, LOW_VOLTAGE_US, 108_000),
         ]);
         Powertrain { draws: Draws::new(seed, Use::Powertrain), schedule, counters: [0; 4], woke_us: 0 }
     }
@@ -116,7 +149,8 @@ impl Powertrain {
         match message {
             Message::Motor => {
                 word(&mut data, 1, between(|d| d.motor_rpm) + self.draws.bell(0.5), 1.0);
-                word(&mut data, 2, between(|d| d.torque_nm) + self.draws.bell(0.2), 10.0);
+                let torque = between(|d| d.torque_nm) + sensed.sensors.torque_nm;
+                word(&mut data, 2, torque + self.draws.bell(0.2), 10.0);
                 word(&mut data, 3, sensed.after.torque_nm, 10.0);
                 self.protected(MOTOR, 0, data)
             }
@@ -136,11 +170,11 @@ impl Powertrain {
             }
             Message::Inverter => {
                 let link_v = self.link_voltage(due_us, sensed);
-                let amperes = sensed.after.inverter_w / link_v.max(1.0);
+                let amperes = sensed.after.inverter_w / link_v.max(1.0) * sensed.sensors.current_gain;
                 unsigned_word(&mut data, 0, link_v + self.draws.bell(0.1), 10.0);
                 word(&mut data, 1, amperes + self.draws.bell(0.05), 10.0);
                 data[4] = probe_raw(sensed.temperatures.inverter);
-                data[5] = probe_raw(sensed.temperatures.motor);
+                data[5] = probe_raw(sensed.temperatures.motor + sensed.sensors.motor_k);
                 word(&mut data, 3, sensed.after.inverter_w / 1_000.0, 100.0);
                 (INVERTER, data)
             }
@@ -161,15 +195,26 @@ impl Powertrain {
                 (THERMAL, data)
             }
             Message::LowVoltage => {
-                let is_closed = self.awake_s(due_us) > OPEN_S + PRECHARGE_S;
-                let amperes = sensed.auxiliary_w / DCDC_V;
-                let volts = if is_closed { DCDC_V } else { RESTING_V } - amperes * LOW_VOLTAGE_OHM;
+                let Supply { volts, amperes, dcdc_w } = self.supply(due_us, sensed);
                 unsigned_word(&mut data, 0, volts + self.draws.bell(0.01), 100.0);
-                word(&mut data, 1, if is_closed { 1.5 } else { -amperes }, 10.0);
-                unsigned_word(&mut data, 2, if is_closed { sensed.auxiliary_w } else { 0.0 }, 1.0);
+                word(&mut data, 1, amperes, 10.0);
+                unsigned_word(&mut data, 2, dcdc_w, 1.0);
                 (LOW_VOLTAGE, data)
             }
         }
+    }
+
+    /// The 12 V system: the battery alone, then with the contactors' coils, then the DC/DC converter.
+    fn supply(&self, at_us: i64, sensed: &Sensed<'_>) -> Supply {
+        let awake_s = self.awake_s(at_us);
+        if awake_s > OPEN_S + PRECHARGE_S {
+            let drop = sensed.auxiliary_w / DCDC_V * LOW_VOLTAGE_OHM;
+            return Supply { volts: DCDC_V - drop, amperes: 1.5, dcdc_w: sensed.auxiliary_w };
+        }
+        let coils = if awake_s > OPEN_S { COILS_A } else { 0.0 };
+        let age = sensed.sensors.low_voltage_age;
+        let (rests, amperes) = (RESTING_V - RESTS_LOWER_V * (age - 1.0), WAKING_W / RESTING_V + coils);
+        Supply { volts: rests - amperes * LOW_VOLTAGE_OHM * age, amperes: -amperes, dcdc_w: 0.0 }
     }
 
     fn protected(&mut self, id: u16, counter: usize, mut data: [u8; 8]) -> (u16, [u8; 8]) {

@@ -84,7 +84,9 @@ impl Temperatures {
     }
 
     /// Lets the drive warm and cool by what motor and inverter lose.
-    pub(crate) fn drive(&mut self, seconds: f64, motor_w: f64, inverter_w: f64) {
+    /// `blocked` is the share of the radiator that gives off nothing, 0 to 1.
+    pub(crate) fn drive(&mut self, seconds: f64, motor_w: f64, inverter_w: f64, blocked: f64) {
+        let radiator = DRIVE_RADIATOR_W_PER_K * (1.0 - blocked);
         let sink = self.drive_coolant;
         let settle = |celsius: f64, heat: f64, capacity: f64, conductance: f64| {
             let pull = seconds / capacity;
@@ -94,8 +96,7 @@ impl Temperatures {
         self.inverter = settle(self.inverter, inverter_w, INVERTER_J_PER_K, INVERTER_W_PER_K);
         let gained = MOTOR_W_PER_K * (self.motor - sink) + INVERTER_W_PER_K * (self.inverter - sink);
         let pull = seconds / DRIVE_COOLANT_J_PER_K;
-        self.drive_coolant = (sink + pull * (gained + DRIVE_RADIATOR_W_PER_K * self.ambient))
-            / (1.0 + pull * DRIVE_RADIATOR_W_PER_K);
+        self.drive_coolant = (sink + pull * (gained + radiator * self.ambient)) / (1.0 + pull * radiator);
     }
 }
 

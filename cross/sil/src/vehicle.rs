@@ -8,9 +8,10 @@ use crate::charger::{Plug, Socket};
 use crate::day::{Dashboard, Day, Moment};
 use crate::drivetrain::Drivetrain;
 use crate::fault::{Ecu, Fault, Kind, Target};
+use crate::journey::{Journal, Journey};
 use crate::life::Life;
 use crate::pack::{CELLS, Demand, Disturbance, Flow, MODULES, Pack};
-use crate::powertrain::{self, Powertrain};
+use crate::powertrain::{self, Powertrain, Sensors};
 use crate::random::{Draws, Use};
 use crate::spec::{Spec, SpecError};
 use crate::thermal::{Blocked, Temperatures, hour_of};
@@ -74,6 +75,7 @@ pub struct Vehicle {
     /// When the bus fell asleep; `None` while it is awake.
     asleep_since_us: Option<i64>,
     last_flow: Flow,
+    journal: Journal,
     outgoing: Vec<Outgoing>,
     buses: [Bus; 2],
     pending: Vec<SimFrame>,
@@ -85,6 +87,7 @@ struct Effects {
     cells: Disturbance,
     blocked: Blocked,
     contactor_ohm: f64,
+    sensors: Sensors,
 }
 
 impl Vehicle {
@@ -117,6 +120,7 @@ impl Vehicle {
             faults,
             asleep_since_us: Some(0),
             last_flow: Flow::default(),
+            journal: Journal::default(),
             outgoing: Vec::new(),
             buses: [Bus::default(), Bus::default()],
             pending: Vec::new(),
@@ -134,6 +138,12 @@ impl Vehicle {
         }
         self.next += 1;
         Some(self.pending[self.next - 1])
+    }
+
+    /// The drives so far, as the physics had them.
+    #[must_use]
+    pub fn journeys(&self) -> Vec<Journey> {
+        self.journal.journeys()
     }
 
     /// How much time has been simulated.
@@ -166,14 +176,16 @@ impl Vehicle {
             Moment::Drive { speed, grade } => {
                 let before = self.drivetrain.last();
                 let drive = self.drivetrain.step(STEP_S, speed, grade, self.bms.charge());
-                self.temperatures.drive(STEP_S, drive.motor_loss_w, drive.inverter_loss_w);
+                let radiator = self.radiator_blocked();
+                self.temperatures.drive(STEP_S, drive.motor_loss_w, drive.inverter_loss_w, radiator);
                 self.wake();
                 let watts = drive.inverter_w + self.auxiliary_w + self.cabin_w();
                 self.awake(before, Demand::Watts(watts), None);
             }
             Moment::Charge { amperes, plug } => {
                 let before = self.drivetrain.step(STEP_S, 0.0, 0.0, 0.0);
-                self.temperatures.drive(STEP_S, 0.0, 0.0);
+                let radiator = self.radiator_blocked();
+                self.temperatures.drive(STEP_S, 0.0, 0.0, radiator);
                 self.wake();
                 self.awake(before, Demand::Amperes(-amperes), Some(plug));
             }
@@ -194,6 +206,8 @@ impl Vehicle {
         let flow = self.flow(STEP_S, demand, &effects, true);
         self.last_flow = flow;
         let drive = self.drivetrain.last();
+        let end_s = (self.elapsed_us + STEP_US) as f64 / 1e6;
+        self.journal.step(end_s, STEP_S, drive.speed, flow.voltage * flow.current);
         let sensed = bms::Sensed {
             at_s: self.elapsed_us as f64 / 1e6,
             flow,
@@ -220,6 +234,7 @@ impl Vehicle {
                 is_charging: plug.is_some(),
                 auxiliary_w: self.auxiliary_w,
                 temperatures: &self.temperatures,
+                sensors: effects.sensors,
             };
             unit.skew(skew(Ecu::Powertrain));
             unit.send(end_us, &sensed, &mut self.outgoing);
@@ -281,14 +296,20 @@ impl Vehicle {
             self.temperatures.weather(self.start, self.elapsed_us);
             let effects = self.effects(false);
             self.flow(step_s, Demand::Amperes(0.0), &effects, false);
-            self.temperatures.drive(step_s, 0.0, 0.0);
+            let radiator = self.radiator_blocked();
+            self.temperatures.drive(step_s, 0.0, 0.0, radiator);
             self.elapsed_us += (step_s * 1e6) as i64;
         }
     }
 
     /// What faults and balancing do in this step.
     fn effects(&mut self, awake: bool) -> Effects {
-        let mut effects = Effects { cells: Disturbance::NONE, blocked: [0.0; MODULES], contactor_ohm: 0.0 };
+        let mut effects = Effects {
+            cells: Disturbance::NONE,
+            blocked: [0.0; MODULES],
+            contactor_ohm: 0.0,
+            sensors: Sensors::SOUND,
+        };
         if awake {
             for (leak, on) in effects.cells.leak_a.iter_mut().zip(self.bms.bleeding()) {
                 *leak = if *on { self.balancing_a } else { 0.0 };
@@ -323,10 +344,23 @@ impl Vehicle {
                 (Kind::WeakContactor, _) if awake => {
                     effects.contactor_ohm += fault.size / 1_000.0 * self.looseness.between(0.5, 1.5);
                 }
+                (Kind::MotorTemperatureDrift, _) => {
+                    effects.sensors.motor_k += fault.size * (at_s - fault.onset_s) / 3_600.0;
+                }
+                (Kind::TorqueOffset, _) => effects.sensors.torque_nm += fault.size,
+                (Kind::CurrentGain, _) => effects.sensors.current_gain *= fault.size,
+                (Kind::AgedLowVoltageBattery, _) => effects.sensors.low_voltage_age *= fault.size,
                 _ => {}
             }
         }
         effects
+    }
+
+    /// The share of the drive's radiator that gives off nothing, 0 to 1.
+    fn radiator_blocked(&self) -> f64 {
+        let at_s = self.elapsed_us as f64 / 1e6;
+        let blocks = |fault: &&Fault| fault.kind == Kind::BlockedDriveCooling && fault.holds(at_s);
+        self.faults.iter().filter(blocks).map(|fault| fault.size).fold(0.0, f64::max)
     }
 
     /// What heating or cooling the cabin takes.
