@@ -1,7 +1,7 @@
 //! Composes the agent: the capture thread, the store's thread, and the asynchronous half with uplink, control socket,
 //! metrics and signals.
 
-use crate::capture::{Capture, now};
+use crate::capture::{Capture, now, remember};
 use crate::config::{Config, UplinkSettings};
 use crate::control::ControlSocket;
 use crate::desk::Desk;
@@ -71,6 +71,7 @@ impl Agent {
             depot.start();
             prepared = Prepared::read(config.clone(), &budget, Some(depot))?;
         }
+        remember(&mut prepared.pipeline, directory)?;
         let Prepared { catalog, pipeline, .. } = &prepared;
         let clock: Clock = Arc::new(now);
         let (store, report) = Store::start(files, config.spool.spool(), boot, Arc::clone(&clock))?;

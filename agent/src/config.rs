@@ -4,6 +4,7 @@ mod limits;
 mod snapshot;
 mod source;
 mod spool;
+mod trip;
 mod update;
 mod uplink;
 
@@ -11,6 +12,7 @@ pub use limits::LimitSettings;
 pub use snapshot::SnapshotSettings;
 pub use source::{BridgeSettings, SourceConfig};
 pub use spool::{DropSetting, DropSettings, SpoolSettings};
+pub use trip::{RangeSettings, TripSettings};
 pub use update::{StageSettings, UpdateSettings};
 pub use uplink::{ShareSettings, UplinkSettings};
 
@@ -59,6 +61,13 @@ pub struct Config {
     /// What is kept and sent around a moment.
     #[serde(default)]
     pub snapshot: SnapshotSettings,
+    /// Trips.
+    #[serde(default)]
+    pub trip: TripSettings,
+    /// The range that remains. Without it it is not estimated.
+    pub range: Option<RangeSettings>,
+    /// What the drive is made of. Without it its condition is not followed.
+    pub condition: Option<PathBuf>,
     /// The control socket.
     #[serde(default)]
     pub control: ControlSettings,
@@ -184,6 +193,8 @@ impl Config {
         anyhow::ensure!(periods.contains(&config.summary_s), "`summary_s` is to be 1 to 86400 seconds");
         anyhow::ensure!(periods.contains(&config.status_s), "`status_s` is to be 1 to 86400 seconds");
         config.snapshot.check()?;
+        config.trip.check()?;
+        config.range.as_ref().map_or(Ok(()), RangeSettings::check)?;
         anyhow::ensure!(
             periods.contains(&config.bus.statistics_s),
             "`bus.statistics_s` is to be 1 to 86400 seconds"
@@ -202,7 +213,8 @@ impl Config {
     fn resolve(&mut self, folder: &Path) {
         let place = |path: &mut PathBuf| *path = folder.join(&*path);
         place(&mut self.catalog);
-        self.models.iter_mut().for_each(place);
+        self.models.iter_mut().chain(&mut self.condition).for_each(place);
+        self.range.iter_mut().for_each(|range| place(&mut range.model));
         place(&mut self.spool.dir);
         if let SourceConfig::Log { path, .. } = &mut self.source
             && path.as_os_str() != "-"

@@ -90,6 +90,7 @@ pub fn drive(
         }
     }
     pipeline.finish();
+    pipeline.end_trip();
     while let Some(record) = pipeline.poll_record() {
         sink(pipeline, record);
     }

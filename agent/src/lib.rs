@@ -32,5 +32,6 @@ pub mod store;
 pub mod tls;
 #[cfg(feature = "workbench")]
 mod top;
+pub mod trips;
 pub mod update;
 pub mod uplink;

@@ -5,10 +5,12 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use telltale_core::catalog::Catalog;
+use telltale_core::condition::Condition;
 use telltale_core::feature::FeatureSpec;
 use telltale_core::feature::Layout;
 use telltale_core::model::{Manifest, Model};
 use telltale_core::pipeline::LoadedModel;
+use telltale_core::range::RangeModel;
 use telltale_infer::{Int8Model, MAX_MODEL_BYTES, Shape, StreamedModel};
 use telltale_wire::digest::Digest;
 
@@ -48,6 +50,22 @@ pub fn read_text(path: &Path) -> anyhow::Result<String> {
 /// As [`read_bounded`].
 pub fn read_dbc(path: &Path) -> anyhow::Result<Vec<u8>> {
     read_bounded(path, MAX_TEXT)
+}
+
+/// Reads a document of a drive's condition.
+///
+/// # Errors
+/// As [`read_text`], and what is wrong in it.
+pub fn condition(path: &Path) -> anyhow::Result<Condition> {
+    Ok(Condition::parse(&read_text(path)?, &path.display().to_string())?)
+}
+
+/// Reads a model of what a kilometre takes.
+///
+/// # Errors
+/// As [`read_text`], and what is wrong in it.
+pub fn range(path: &Path) -> anyhow::Result<RangeModel> {
+    Ok(RangeModel::parse(&read_text(path)?, &path.display().to_string())?)
 }
 
 /// Reads a catalog and the DBC files that it names, which stand relative to it. Diagnostics that do not hinder are

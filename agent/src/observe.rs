@@ -8,6 +8,7 @@ use crate::status::{
     SignalFacts, SpoolFacts, StatusReport, SubjectFacts, UplinkFacts,
 };
 use crate::store::{Clock, StoreHandle};
+use crate::trips::{ConditionFacts, RangeFacts, TripFacts};
 use crate::update::UpdateFacts;
 use crate::uplink::UplinkView;
 use std::path::PathBuf;
@@ -243,6 +244,9 @@ fn describe(view: &View, base: Option<&Base>, report: &mut StatusReport) {
         })
         .collect();
     let now = view.at.mono;
+    report.trip = TripFacts::of(&view.trip, &view.at);
+    report.range = view.range.as_ref().map(RangeFacts::of);
+    report.condition = view.condition.iter().map(ConditionFacts::of).collect();
     report.signals = view
         .outline
         .signals

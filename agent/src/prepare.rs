@@ -1,7 +1,7 @@
 //! From a configuration file to a pipeline that is ready to run: at the start, and again at a reload, where nothing
 //! of what runs is touched until all of it has been found sound.
 
-use crate::config::{Config, UplinkSettings};
+use crate::config::{Config, RangeSettings, UplinkSettings};
 use crate::guard::{Budget, guard};
 use crate::load;
 use crate::logging;
@@ -50,6 +50,9 @@ pub(crate) fn pipeline(config: &Config, catalog: &Catalog, cast: Cast) -> anyhow
         summary_period: config.summary_period(),
         bus_period: config.bus_period(),
         snapshot: config.snapshot.snapshot(),
+        trip: config.trip.trip(),
+        condition: config.condition.as_deref().map(load::condition).transpose()?,
+        range: config.range.as_ref().map(RangeSettings::read).transpose()?,
     };
     Ok(Pipeline::with_beside(catalog, cast.models, cast.beside, settings)?)
 }

@@ -1,6 +1,7 @@
 //! What the agent tells of itself: one document, as `telltale status --json` prints it. The keys are append only,
 //! because scripts read them.
 
+use crate::trips::{ConditionFacts, RangeFacts, TripFacts};
 use crate::update::UpdateFacts;
 #[cfg(feature = "workbench")]
 use serde::Deserialize;
@@ -23,6 +24,15 @@ pub struct StatusReport {
     /// Where the updates of models stand; empty without an `[update]`.
     #[serde(default)]
     pub updates: Vec<UpdateFacts>,
+    /// Trips.
+    #[serde(default)]
+    pub trip: TripFacts,
+    /// The range, as of the end of the latest trip; absent before, and where it is not estimated.
+    #[serde(default)]
+    pub range: Option<RangeFacts>,
+    /// The condition of the drive; empty where it is not followed.
+    #[serde(default)]
+    pub condition: Vec<ConditionFacts>,
     /// The durable store; absent if its thread has ended.
     pub spool: Option<SpoolFacts>,
     /// The uplink; absent if none is configured.

@@ -2,6 +2,8 @@
 //! half asks for batches and brings acknowledgements.
 
 use crate::files::Directory;
+use crate::state;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -53,10 +55,18 @@ pub struct Durable {
 
 enum Command {
     Append(Record),
+    /// A small state that outlives a power cut.
+    Keep(PathBuf, Vec<u8>),
     Lose(LossRecord),
     NextBatch(Allowance, oneshot::Sender<Vec<Batch>>),
     Ack(Vec<Ack>, oneshot::Sender<()>),
-    Discard { boot: BootId, lane: Lane, seq: Seq, why: String, done: oneshot::Sender<()> },
+    Discard {
+        boot: BootId,
+        lane: Lane,
+        seq: Seq,
+        why: String,
+        done: oneshot::Sender<()>,
+    },
     Flush(oneshot::Sender<()>),
     Stats(oneshot::Sender<SpoolStats>),
     Close,
@@ -130,6 +140,13 @@ impl StoreHandle {
             let mut losing = self.losing.lock().unwrap_or_else(PoisonError::into_inner);
             losing.get_or_insert(Losing { count: 0, since: at }).count += 1;
         }
+    }
+
+    /// Hands over a small state to be kept in a file, without waiting. False if there is no room now: try again with
+    /// what there is then.
+    #[must_use]
+    pub fn keep(&self, path: PathBuf, state: Vec<u8>) -> bool {
+        self.commands.try_send(Command::Keep(path, state)).is_ok()
     }
 
     /// Hands a record over, waiting for room: for a source that can wait, as a log can.
@@ -265,6 +282,11 @@ impl Keeper {
                     self.spool.record_loss(loss);
                 }
             },
+            Command::Keep(path, state) => {
+                if let Err(error) = state::replace_file(&path, &state) {
+                    log::error!("{:#}", anyhow::Error::new(error));
+                }
+            }
             Command::Lose(loss) => self.spool.record_loss(loss),
             Command::NextBatch(allowance, reply) => drop(reply.send(self.spool.next_batch(now, allowance))),
             Command::Ack(acks, done) => {

@@ -4,6 +4,7 @@
 use crate::document::DocumentError;
 use crate::estimate::Estimation;
 use crate::regime::{self, Bound};
+use crate::residual::Residual;
 use serde::Deserialize;
 use std::time::Duration;
 use telltale_wire::digest::Digest;
@@ -79,6 +80,8 @@ pub struct Manifest {
 pub enum Reading {
     /// A logit of being anomalous: verdicts come of it.
     Anomaly {
+        /// Where the output foretells a feature: the logit is how far the measured one lies from it.
+        residual: Option<Residual>,
         /// From logit to probability.
         calibration: Calibration,
         /// From probabilities to verdicts.
@@ -101,6 +104,7 @@ struct Document {
     features_digest: String,
     input: Quantization,
     output: OutputQuantization,
+    residual: Option<Residual>,
     history: Option<usize>,
     calibration: Option<Calibration>,
     decision: Option<Decision>,
@@ -198,17 +202,17 @@ impl Manifest {
             field: field.into(),
             problem: problem.into(),
         };
-        let reading = match (doc.calibration, doc.decision, doc.estimate) {
-            (Some(calibration), Some(decision), None) => {
-                Reading::Anomaly { calibration, decision, regime: doc.regime }
+        let reading = match (doc.calibration, doc.decision, doc.residual, doc.estimate) {
+            (Some(calibration), Some(decision), residual, None) => {
+                Reading::Anomaly { residual, calibration, decision, regime: doc.regime }
             }
-            (None, None, Some(_)) if !doc.regime.is_empty() => {
+            (None, None, None, Some(_)) if !doc.regime.is_empty() => {
                 return Err(fail(
                     "regime",
                     "for models that judge; one that estimates has `estimate.bounds`",
                 ));
             }
-            (None, None, Some(estimation)) => Reading::Estimate(estimation),
+            (None, None, None, Some(estimation)) => Reading::Estimate(estimation),
             _ => return Err(fail("estimate", "either this, or `calibration` and `decision`")),
         };
         let manifest = Manifest {
@@ -266,7 +270,10 @@ impl Manifest {
 impl Reading {
     fn fault(&self) -> Option<(&'static str, &'static str)> {
         let (calibration, d, regime) = match self {
-            Reading::Anomaly { calibration, decision, regime } => (calibration, decision, regime),
+            Reading::Anomaly { residual: Some(residual), .. } if residual.fault().is_some() => {
+                return residual.fault();
+            }
+            Reading::Anomaly { calibration, decision, regime, .. } => (calibration, decision, regime),
             Reading::Estimate(estimation) => return estimation.fault(),
         };
         let share = |x: f32| (0.0..=1.0).contains(&x);

@@ -92,7 +92,8 @@ fn the_way_from_frame_to_verdict_allocates_nothing() {
         let day = std::time::Duration::from_secs(86_400);
         // The snapshots' ring is filled and overwrites itself.
         let snapshot = SnapshotConfig { memory: *MEMORY_RANGE.start(), ..SnapshotConfig::default() };
-        let config = PipelineConfig { summary_period: day, bus_period: day, snapshot };
+        let config =
+            PipelineConfig { summary_period: day, bus_period: day, snapshot, ..PipelineConfig::default() };
         let mut pipeline = Pipeline::new(&catalog, (0..models).map(|_| loaded()).collect(), config).unwrap();
         drive(&mut pipeline, 0, 60);
         while pipeline.poll_record().is_some() {}

@@ -9,14 +9,17 @@ use telltale_core::model::Manifest;
 use telltale_core::signal::{NoData, SampleSink as _};
 use telltale_wire::time::MonoTime;
 use vectors::{
-    CELL_FAULT, CHANNELS, CHARGE_CHANNELS, Charges, GOLDEN_CHARGE, GOLDEN_CHARGE_SIM, STATE_OF_HEALTH,
-    STATE_OF_HEALTH_SIM, golden, golden_window, model, model_of,
+    CELL_FAULT, CHANNELS, CHARGE_CHANNELS, Charges, GOLDEN_CHARGE, GOLDEN_CHARGE_SIM, GOLDEN_POWERTRAIN,
+    POWERTRAIN, STATE_OF_HEALTH, STATE_OF_HEALTH_SIM, golden, golden_window, model, model_of,
 };
 
 const CATALOG: &str = include_str!("../../../models/cell-fault/catalog-car2.toml");
 const DBC: &[u8] = include_bytes!("../../../models/cell-fault/bms.dbc");
 const FEATURES: &str = include_str!("../../../models/cell-fault/features.toml");
 const MANIFEST: &str = include_str!("../../../models/cell-fault/model.toml");
+
+const POWERTRAIN_FEATURES: &str = include_str!("../../../models/powertrain-consistency/features.toml");
+const POWERTRAIN_MANIFEST: &str = include_str!("../../../models/powertrain-consistency/model.toml");
 
 const BENCH_CATALOG: &str = include_str!("../../../models/state-of-health/catalog-bench.toml");
 const BENCH_DBC: &[u8] = include_bytes!("../../../models/state-of-health/bench.dbc");
@@ -32,6 +35,25 @@ fn outputs_equal_those_of_onnx_runtime() {
         model(CELL_FAULT, v.subjects).infer(&v.input, &mut output).unwrap();
         assert_eq!(output, v.output, "{}", v.name);
     }
+}
+
+/// The network that foretells the drive's power, and that its manifest is of the features beside it.
+#[test]
+fn the_powertrains_outputs_equal_those_of_onnx_runtime() {
+    #[derive(serde::Deserialize)]
+    struct Golden {
+        vector: Vec<vectors::Vector>,
+    }
+    let golden: Golden = toml::from_str(GOLDEN_POWERTRAIN).unwrap();
+    assert!(golden.vector.len() >= 4);
+    for v in golden.vector {
+        let mut output = vec![0; v.subjects];
+        model(POWERTRAIN, v.subjects).infer(&v.input, &mut output).unwrap();
+        assert_eq!(output, v.output, "{}", v.name);
+    }
+    let spec = FeatureSpec::parse(POWERTRAIN_FEATURES, "features").unwrap();
+    let manifest = Manifest::parse(POWERTRAIN_MANIFEST, "manifest").unwrap();
+    assert_eq!((manifest.features_digest, spec.features.len()), (spec.digest.to_hex(), CHANNELS));
 }
 
 #[test]

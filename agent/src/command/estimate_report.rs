@@ -11,6 +11,8 @@ pub(crate) struct Estimate {
     at: String,
     model: String,
     quantity: &'static str,
+    /// Of the values; empty for a share.
+    unit: &'static str,
     coverage: f32,
     subjects: Vec<Subject>,
 }
@@ -42,6 +44,7 @@ impl Estimate {
             at: time(&record.at),
             model: record.model.name.clone(),
             quantity: record.quantity.as_str(),
+            unit: record.quantity.unit(),
             coverage: record.coverage,
             subjects: record.subjects.iter().enumerate().map(subject).collect(),
         }
@@ -49,6 +52,9 @@ impl Estimate {
 
     /// One line for a person: the subject that has least.
     pub(crate) fn write_text(&self, out: &mut impl Write) -> io::Result<()> {
+        if let ([only], false) = (&self.subjects[..], self.unit.is_empty()) {
+            return self.write_only(out, only);
+        }
         write!(out, "{}  {}: {} of ", self.at, self.model, self.quantity)?;
         let valued = self.subjects.iter().filter_map(|s| Some((s, s.value?)));
         match valued.min_by(|a, b| a.1.total_cmp(&b.1)) {
@@ -66,6 +72,17 @@ impl Estimate {
                 self.subjects.len(),
                 self.subjects.iter().find_map(|s| s.why).unwrap_or("no reason given")
             ),
+        }
+    }
+
+    /// The one subject, with its unit.
+    fn write_only(&self, out: &mut impl Write, only: &Subject) -> io::Result<()> {
+        write!(out, "{}  {}: {} ", self.at, self.model, self.quantity)?;
+        match (only.value, only.low, only.high) {
+            (Some(value), Some(low), Some(high)) => {
+                writeln!(out, "{value:.4} {} ({low:.4} to {high:.4})", self.unit)
+            }
+            _ => writeln!(out, "can't be told: {}", only.why.unwrap_or("no reason given")),
         }
     }
 }

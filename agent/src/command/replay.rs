@@ -7,6 +7,7 @@ use crate::drive::drive;
 use crate::load;
 use crate::mailbox::Mailbox;
 use crate::source::{LogSource, Pace, Source as _};
+use crate::trips::TripLine;
 use anyhow::Context as _;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -28,7 +29,8 @@ With --json the last line of standard output is one JSON object:
   other_changes, log_span_s, elapsed_s, realtime_factor, pss_bytes, peak_rss_bytes,
   bus_changes [{at, bus, state, before, why, suppressed}], buses [{bus, state, frames, errors, checked, suspicious,
   unknown, missing, ...}], estimates [{at, model, quantity, coverage, subjects [{subject, value, low, high, why,
-  resistance_ohm}]}]
+  resistance_ohm}]}], trips [{from, to, end, duration_s, distance_km, moving_s, standing_s, stops, used_kwh,
+  recuperated_kwh, kwh_per_100_km, charge_from, charge_to, ambient_c, harsh_braking, harsh_acceleration, ...}]
 
 Example:
   telltale replay --catalog models/cell-fault/catalog-sim.toml drive.log";
@@ -45,6 +47,12 @@ pub(crate) struct Args {
     /// A model's folder; may be given several times
     #[arg(long)]
     model: Vec<PathBuf>,
+    /// What the drive is made of: its condition is followed then (see models/powertrain-consistency)
+    #[arg(long)]
+    condition: Option<PathBuf>,
+    /// What a kilometre takes: the range is estimated after each trip then (see models/range)
+    #[arg(long)]
+    range: Option<PathBuf>,
     /// The logs; `-` is standard input
     #[arg(required = true)]
     logs: Vec<PathBuf>,
@@ -62,12 +70,14 @@ pub(crate) struct Args {
 pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
     let catalog = load::catalog(&args.catalog)?;
     let models = load::models(&load::model_folders(&args.model, &args.catalog), &catalog)?;
-    if models.is_empty() {
+    if models.is_empty() && args.condition.is_none() {
         log::warn!(
             "no model: frames are decoded and counted, nothing is judged (--model names a model's folder)"
         );
     }
-    let config = PipelineConfig { bus_period: WHOLE_LOG, ..PipelineConfig::default() };
+    let condition = args.condition.as_deref().map(load::condition).transpose()?;
+    let range = args.range.as_deref().map(load::range).transpose()?;
+    let config = PipelineConfig { bus_period: WHOLE_LOG, condition, range, ..PipelineConfig::default() };
     let mut pipeline = Pipeline::new(&catalog, models, config)?;
     let mut source =
         LogSource::open(&args.logs, args.format, args.pace, |channel| catalog.bus_of_channel(channel))?;
@@ -79,6 +89,7 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
     let (stop, mailbox) = (AtomicBool::new(false), Mailbox::unused());
     let mut buses = Buses::default();
     let mut estimates: Vec<Estimate> = Vec::new();
+    let mut trips: Vec<TripLine> = Vec::new();
     drive(&mut source, &mut pipeline, &stop, &mailbox, |_, record| match record {
         Record::Verdict(event) => {
             if !args.json && written.is_ok() {
@@ -92,6 +103,13 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
                 written = estimate.write_text(&mut out);
             }
             estimates.push(estimate);
+        }
+        Record::Trip(record) => {
+            let trip = TripLine::of(&record);
+            if !args.json && written.is_ok() {
+                written = writeln!(out, "{}  trip: {}", trip.from, trip.sentence());
+            }
+            trips.push(trip);
         }
         Record::Bus(record) => {
             if let Some(line) = buses.take(record)
@@ -115,7 +133,7 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
         clock_steps: said.clock_steps,
         span: Duration::from_micros(source.span_micros()),
     };
-    let report = Report::new(pipeline.totals(), (&events, estimates), buses, input, started.elapsed());
+    let report = Report::new(pipeline.totals(), (&events, estimates, trips), buses, input, started.elapsed());
     if args.json {
         report.write_json(&mut out)?;
     } else {

@@ -3,6 +3,7 @@
 use crate::command::bus_report::Buses;
 use crate::command::estimate_report::Estimate;
 use crate::memory;
+use crate::trips::TripLine;
 use serde::Serialize;
 use std::io::{self, Write};
 use std::time::Duration;
@@ -32,6 +33,8 @@ pub(crate) struct Report {
     events: Vec<Event>,
     /// What models estimated, one entry an event such as a charge.
     estimates: Vec<Estimate>,
+    /// What each drive came to.
+    trips: Vec<TripLine>,
     /// Each anomaly that ended, and each subject that long had no verdict.
     other_changes: Vec<Event>,
     /// From the first frame to the last, on the log's own clock.
@@ -85,7 +88,7 @@ pub(crate) struct Input {
 impl Report {
     pub(crate) fn new(
         counts: &Counts,
-        (events, estimates): (&[VerdictEvent], Vec<Estimate>),
+        (events, estimates, trips): (&[VerdictEvent], Vec<Estimate>, Vec<TripLine>),
         buses: Buses,
         input: Input,
         elapsed: Duration,
@@ -109,6 +112,7 @@ impl Report {
                 indeterminate: counts.indeterminate,
             },
             estimates,
+            trips,
             events: events.iter().filter(is_anomaly).map(Event::new).collect(),
             other_changes: events.iter().filter(|e| !is_anomaly(e)).map(Event::new).collect(),
             log_span_s: span,
@@ -150,6 +154,8 @@ impl Report {
             v.nominal, v.anomalous, v.indeterminate
         )?;
         writeln!(out, "anomalies   {:>12}", self.events.len())?;
+        let km: f64 = self.trips.iter().map(|trip| trip.distance_km).sum();
+        writeln!(out, "trips       {:>12}  {km:.2} km", self.trips.len())?;
         writeln!(
             out,
             "replayed {:.1} s of recording in {:.2} s: {:.0} times real time",

@@ -135,6 +135,9 @@ fn write_page(page: &mut String, status: &Value) -> std::fmt::Result {
             )?;
         }
     }
+    trips(page, &status["trip"])?;
+    range(page, &status["range"])?;
+    each(&status["condition"]).iter().try_for_each(|known| condition(page, known))?;
     for update in each(&status["updates"]) {
         super::model::write_line(page, update)?;
     }
@@ -167,6 +170,56 @@ fn write_page(page: &mut String, status: &Value) -> std::fmt::Result {
     }
     let kib = |key: &str| status["memory"][key].as_u64().unwrap_or(0) / 1024;
     writeln!(page, "memory    {} KiB PSS, {} KiB peak RSS", kib("pss_bytes"), kib("peak_rss_bytes"))
+}
+
+/// What a kilometre takes and how many there are.
+fn range(page: &mut String, range: &Value) -> std::fmt::Result {
+    let number = |key: &str| range[key].as_f64();
+    let Some(energy) = number("wh_per_km") else { return Ok(()) };
+    write!(page, "range     {energy:.0} Wh/km by {} trips", range["trips"])?;
+    match (number("range_km"), number("range_km_low"), number("range_km_high")) {
+        (Some(km), Some(low), Some(high)) => writeln!(page, ", {km:.0} km ({low:.0} to {high:.0})"),
+        _ => writeln!(page, ", range not told: {}", text(&range["why"])),
+    }
+}
+
+/// One quantity of the drive's condition.
+fn condition(page: &mut String, known: &Value) -> std::fmt::Result {
+    let (name, unit) = (text(&known["quantity"]), text(&known["unit"]));
+    write!(page, "condition {name}: ")?;
+    match (known["value"].as_f64(), known["low"].as_f64(), known["high"].as_f64()) {
+        (Some(value), Some(low), Some(high)) => write!(page, "{value:.4} {unit} ({low:.4} to {high:.4})")?,
+        _ => write!(page, "{} observations, too few", known["observations"])?,
+    }
+    if let Some(change) = known["per_day"].as_f64() {
+        write!(page, ", {change:+.5} a day")?;
+    }
+    if known["beyond_since"].is_string() {
+        write!(page, ", beyond its limit since {}", text(&known["beyond_since"]))?;
+    }
+    if known["absent"].is_string() {
+        write!(page, ", now {}", text(&known["absent"]))?;
+    }
+    writeln!(page)
+}
+
+/// Whether the vehicle is under way, and its latest trip.
+fn trips(page: &mut String, trip: &Value) -> std::fmt::Result {
+    write!(page, "trip      {}", text(&trip["state"]))?;
+    if let Some(km) = trip["distance_km"].as_f64() {
+        write!(page, " since {}, {km:.2} km", text(&trip["since"]))?;
+    }
+    writeln!(page)?;
+    let latest = &trip["latest"];
+    if let Some(km) = latest["distance_km"].as_f64() {
+        let per = latest["kwh_per_100_km"].as_f64();
+        let energy = per.map_or_else(
+            || format!("energy not told: {}", text(&latest["energy_absent"])),
+            |per| format!("{per:.1} kWh/100 km"),
+        );
+        writeln!(page, "          the latest from {}: {km:.2} km, {energy}", text(&latest["from"]))?;
+    }
+    Ok(())
 }
 
 /// A model that estimates: the subject that has least, and how many could not be told.

@@ -244,6 +244,10 @@ fn operate(op: &Op, d: &[f32], context: &[f32], reference: f32, spread: f32, scr
             let present = || row(context, steps, *place).iter().copied().filter(|x| !x.is_nan());
             present().reduce(f32::max).zip(present().reduce(f32::min)).map(|(high, low)| high - low)
         }
+        Op::ContextProduct(a, b) => {
+            let pairs = row(context, steps, *a).iter().zip(row(context, steps, *b));
+            mean(pairs.map(|(a, b)| a * b))
+        }
         Op::PackMedian => Some(reference),
         Op::PackSpread => Some(spread),
         // The specification keeps the two kinds apart.
@@ -364,6 +368,10 @@ mod tests {
         assert!(close(run(Op::HalfChange), 0.15));
         assert!(close(run(Op::ContextMean(0)), 0.0));
         assert!(close(run(Op::ContextRange(0)), 0.0));
+        assert!(close(run(Op::ContextProduct(0, 0)), 0.0));
+        let two = [2.0, f32::NAN, 3.0, 4.0, 10.0, 10.0, f32::NAN, 0.5];
+        let product = operate(&Op::ContextProduct(0, 1), &d, &two, 7.0, 0.5, &mut Vec::new());
+        assert!(close(product, 11.0), "of the two steps in which both have values: {product}");
         assert!(close(run(Op::PackMedian), 7.0));
         assert!(close(run(Op::PackSpread), 0.5));
     }

@@ -104,6 +104,8 @@ pub enum Op {
     ContextMean(usize),
     /// The highest minus the lowest value of a context signal.
     ContextRange(usize),
+    /// The mean of the product of two context signals, of the steps in which both have values.
+    ContextProduct(usize, usize),
     /// The mean over the window of the subjects' median.
     PackMedian,
     /// The median over the complete subjects of `|m - median(m)|`, where `m` is a subject's median deviation.
@@ -287,11 +289,15 @@ impl Check<'_> {
             },
             "context_mean" => Op::ContextMean(over()?),
             "context_range" => Op::ContextRange(over()?),
+            "context_product" => match f.of.as_deref().map(|of| context.iter().position(|c| c.name == of)) {
+                Some(Some(place)) => Op::ContextProduct(over()?, place),
+                _ => return self.fail(&field("of"), "needs the name of a second context signal".into()),
+            },
             "pack_median" => Op::PackMedian,
             "pack_spread" => Op::PackSpread,
             other => {
                 let known = "quantile, mad, mean, half_change, slope, context_mean, context_range, \
-                             pack_median, pack_spread";
+                             context_product, pack_median, pack_spread";
                 return self
                     .fail(&field("op"), format!("no operator is called {other:?}; there are {known}"));
             }

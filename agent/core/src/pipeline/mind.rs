@@ -146,8 +146,9 @@ impl Mind {
         }
         let n = extractor.layout().members();
         let (decision, appraisal, bounds, stranger) = match &manifest.reading {
-            Reading::Anomaly { decision, regime, .. } => {
-                (*decision, None, regime.as_slice(), regime::stranger(regime, &features))
+            Reading::Anomaly { decision, regime, residual, .. } => {
+                let foretold = residual.as_ref().and_then(|residual| residual.stranger(&features));
+                (*decision, None, regime.as_slice(), regime::stranger(regime, &features).or(foretold))
             }
             Reading::Estimate(estimation) => {
                 let appraisal = Appraisal::new(estimation, &features, n);
@@ -379,6 +380,14 @@ impl Mind {
             reference: table.reference(),
             unit: described.unit,
         }];
+        if let Some((channel, foretold)) = self.scorer.foretold(subject) {
+            evidence.push(Evidence {
+                what: self.features[channel].name.clone(),
+                value: table.physical_at(channel, subject),
+                reference: foretold,
+                unit: unit_of(&self.features[channel].op, described.unit),
+            });
+        }
         if verdict != VerdictCode::Anomalous {
             return evidence;
         }
@@ -472,7 +481,11 @@ fn typical(table: &FeatureTable, channel: usize, scratch: &mut Vec<f32>) -> f32 
 const fn unit_of(op: &Op, member: Unit) -> Unit {
     match op {
         Op::Quantile(_) | Op::Mad | Op::Mean | Op::HalfChange | Op::PackMedian | Op::PackSpread => member,
-        Op::SlopeOver { .. } | Op::ContextMean(_) | Op::ContextRange(_) | Op::Charge(_) => Unit::None,
+        Op::SlopeOver { .. }
+        | Op::ContextMean(_)
+        | Op::ContextRange(_)
+        | Op::ContextProduct(..)
+        | Op::Charge(_) => Unit::None,
     }
 }
 

@@ -5,6 +5,7 @@
 //! a model's runtime and by the records themselves.
 
 mod appraisal;
+mod config;
 mod duet;
 mod isolation;
 mod latency;
@@ -12,13 +13,16 @@ mod latest;
 mod mind;
 mod scorer;
 mod summary;
+mod travel;
 mod trust;
 mod view;
 
+pub use config::PipelineConfig;
 pub use duet::Comparison;
 pub use isolation::{FIRST_REST, ISOLATE_AFTER, Isolation, LONGEST_REST};
 pub use latest::Latest;
 pub use mind::{LoadError, LoadedModel};
+pub use travel::Memory;
 pub use view::{
     BusOutline, BusView, Latency, ModelOutline, ModelView, Outline, SignalOutline, SubjectView, View,
 };
@@ -26,11 +30,14 @@ pub use view::{
 use crate::bus::{LinkNews, Monitor};
 use crate::catalog::Catalog;
 use crate::clock::{ClockAnchor, stamp};
+use crate::condition::ConditionMonitor;
 use crate::dbc::{Decoder, Disposition, Found, MessageRef};
 use crate::feature::Extractor;
 use crate::frame::CanFrame;
-use crate::snapshot::{Packer, Recorder, SnapshotConfig, SnapshotRequest, Triggered};
+use crate::range::RangeEstimator;
+use crate::snapshot::{Packer, Recorder, SnapshotRequest, Triggered};
 use crate::statistics::{Statistics, Tally, Tap};
+use crate::trip::TripRecorder;
 use duet::Duet;
 use latency::Runs;
 use latest::Fan;
@@ -45,27 +52,6 @@ use telltale_wire::snapshot::SnapshotCause;
 use telltale_wire::time::{MonoTime, Stamp};
 use trust::Trusted;
 
-/// Settings of the loop.
-#[derive(Clone, Debug)]
-pub struct PipelineConfig {
-    /// How much time one summary covers.
-    pub summary_period: Duration,
-    /// What is kept and sent around a moment.
-    pub snapshot: SnapshotConfig,
-    /// How much time lies between two statistics of a bus.
-    pub bus_period: Duration,
-}
-
-impl Default for PipelineConfig {
-    fn default() -> Self {
-        PipelineConfig {
-            summary_period: Duration::from_secs(60),
-            bus_period: Duration::from_secs(300),
-            snapshot: SnapshotConfig::default(),
-        }
-    }
-}
-
 /// The loop.
 pub struct Pipeline {
     outline: Arc<Outline>,
@@ -79,6 +65,9 @@ pub struct Pipeline {
     statistics: Statistics,
     summary: SummaryBuilder,
     recorder: Recorder,
+    trips: TripRecorder,
+    condition: Option<ConditionMonitor>,
+    range: Option<RangeEstimator>,
     latencies: Runs,
     /// Before this nothing is due: what a frame costs is one comparison.
     wake: MonoTime,
@@ -161,6 +150,9 @@ impl Pipeline {
             summary: SummaryBuilder::new(config.summary_period),
             recorder: Recorder::new(Packer::new(catalog), config.snapshot)
                 .map_err(|pattern| LoadError::SnapshotSignal { pattern })?,
+            trips: TripRecorder::new(catalog, config.trip),
+            condition: config.condition.map(|condition| ConditionMonitor::new(condition, catalog)),
+            range: config.range.map(RangeEstimator::new),
             latencies: Runs::new(),
             wake: MonoTime(0),
             anchor: None,
@@ -241,6 +233,7 @@ impl Pipeline {
     /// What is due before a frame at `at` counts.
     #[inline(never)]
     fn wake_for(&mut self, at: MonoTime) {
+        self.travel(at);
         self.close_if_due(at);
         self.turn(at);
         if self.summary.begin(at) {
@@ -257,6 +250,7 @@ impl Pipeline {
 
     /// Turns time to `now`. Calling it often, twice or not at all between two frames changes no verdict.
     pub fn handle_timeout(&mut self, now: MonoTime) {
+        self.travel(now);
         self.turn(now);
         self.monitor.handle_timeout(now, &mut self.records);
         self.close_if_due(now);
@@ -274,7 +268,7 @@ impl Pipeline {
     fn plan(&mut self) {
         let due = |due: Option<MonoTime>| due.unwrap_or(MonoTime(0));
         let windows = self.watchers.iter().map(|watcher| due(watcher.extractor.next_deadline()));
-        let stretch = due(self.summary.due()).min(self.statistics.next_tick());
+        let stretch = due(self.summary.due()).min(self.statistics.next_tick()).min(self.next_travel());
         let earliest = windows.fold(stretch, MonoTime::min);
         self.wake = self.recorder.next_deadline().map_or(earliest, |snapshot| earliest.min(snapshot));
     }
@@ -284,7 +278,7 @@ impl Pipeline {
     pub fn poll_timeout(&self) -> Option<MonoTime> {
         let windows = self.watchers.iter().filter_map(|w| w.extractor.next_deadline());
         let ours = [self.summary.due(), self.monitor.poll_timeout(), self.recorder.next_deadline()];
-        windows.chain(ours.into_iter().flatten()).min()
+        windows.chain(ours.into_iter().flatten()).chain(self.trips.poll_timeout()).min()
     }
 
     /// Counts frames that were lost before they came here.
@@ -333,6 +327,7 @@ impl Pipeline {
             self.statistics.inherit_buses(&before.statistics);
             self.monitor.inherit(&mut before.monitor, self.outline.catalog == before.outline.catalog);
         }
+        self.travel_on(before);
         if self.outline.catalog != before.outline.catalog {
             return;
         }
@@ -377,6 +372,7 @@ impl Pipeline {
         view.buses.extend(buses.map(|(bus, busy_nanos)| BusView { busy_nanos, ..bus }));
         view.signals.clear();
         view.signals.extend(self.statistics.latest().map(|(value, at)| Latest { value, at }));
+        self.look_at_travel(view);
         view.models.resize_with(self.speakers, ModelView::default);
         for (watcher, model) in self.watchers.iter().zip(&mut view.models) {
             watcher.mind.look(model);
@@ -491,3 +487,6 @@ mod tests;
 
 #[cfg(test)]
 mod appraisal_tests;
+
+#[cfg(test)]
+mod residual_tests;

@@ -6,8 +6,9 @@ use super::stamp;
 use crate::clock::ClockAnchor;
 use crate::feature::FeatureTable;
 use crate::feature::spec::FeatureSpec;
-use crate::model::{Manifest, Model};
+use crate::model::{Calibration, Manifest, Model, Reading};
 use crate::regime::Regime;
+use crate::residual::Comparer;
 use std::time::Duration;
 use telltale_wire::agent_event::{AgentChange, AgentEvent, ModelFault};
 use telltale_wire::record::{IndeterminateReason, ModelRef, Record};
@@ -18,6 +19,8 @@ pub(super) struct Scorer {
     reference: ModelRef,
     pub(super) manifest: Manifest,
     regime: Regime,
+    /// Of a model that foretells a feature.
+    residual: Option<(Comparer, Calibration)>,
     model: Box<dyn Model>,
     input: Vec<i8>,
     output: Vec<i8>,
@@ -52,10 +55,17 @@ impl Scorer {
     ) -> Scorer {
         // Others may have run it, in a test or in another pipeline.
         (0..subjects).for_each(|subject| model.forget(subject));
+        let residual = match &manifest.reading {
+            Reading::Anomaly { residual: Some(residual), calibration, .. } => {
+                Comparer::new(residual.clone(), features).map(|comparer| (comparer, *calibration))
+            }
+            _ => None,
+        };
         Scorer {
             reference,
             manifest,
             regime,
+            residual,
             model,
             input: vec![0; features.features.len() * subjects],
             output: vec![0; subjects],
@@ -97,12 +107,30 @@ impl Scorer {
                     Err(IndeterminateReason::OutsideTrainingRegime)
                 }
                 Ok(()) if !self.model.is_warm(subject) => Err(IndeterminateReason::WarmingUp),
-                Ok(()) => Ok(self.manifest.read(*q)),
+                Ok(()) => Ok(self.read(table, subject, *q)),
             };
             self.scores.push(score);
         }
         let change = self.settle(at, run)?;
         Some(Record::Agent(AgentEvent { at: stamp(at, anchor), change }))
+    }
+
+    /// The score that an output stands for.
+    fn read(&self, table: &FeatureTable, subject: usize, q: i8) -> f32 {
+        match &self.residual {
+            None => self.manifest.read(q),
+            Some((comparer, calibration)) => {
+                let output = self.manifest.output.dequantize(q);
+                calibration.probability(comparer.logit(table, subject, output))
+            }
+        }
+    }
+
+    /// The feature that the latest output of a subject foretells, by its channel, and what it foretells.
+    pub(super) fn foretold(&self, subject: usize) -> Option<(usize, f32)> {
+        let (comparer, _) = self.residual.as_ref()?;
+        let output = self.manifest.output.dequantize(*self.output.get(subject)?);
+        Some((comparer.channel(), comparer.foretold(output)))
     }
 
     /// What a model with a history holds ends at a gap between windows and where it did not run.

@@ -3,6 +3,9 @@
 
 use super::{Isolation, Latest};
 use crate::catalog::Catalog;
+use crate::condition::{ConditionView, WATCHED};
+use crate::range::RangeView;
+use crate::trip::TripView;
 use std::sync::Arc;
 use std::time::Duration;
 use telltale_wire::bus::{BusState, ErrorCounters, InterfaceCounters};
@@ -107,6 +110,12 @@ pub struct View {
     pub signals: Vec<Latest>,
     /// The models.
     pub models: Vec<ModelView>,
+    /// Trips.
+    pub trip: TripView,
+    /// The condition of the drive; empty where it is not followed.
+    pub condition: Vec<ConditionView>,
+    /// The range, as of the end of the latest trip.
+    pub range: Option<RangeView>,
 }
 
 /// A distribution of latencies in four figures; quantiles are told an eighth too high at the most.
@@ -188,6 +197,9 @@ impl View {
             buses: Vec::with_capacity(outline.buses.len()),
             signals: Vec::with_capacity(outline.signals.len()),
             models: outline.models.iter().map(model).collect(),
+            trip: TripView::default(),
+            condition: Vec::with_capacity(WATCHED),
+            range: None,
             outline: Arc::clone(outline),
         }
     }

@@ -25,7 +25,7 @@ pub(crate) use tap::{Tally, Tap};
 use crate::catalog::Catalog;
 use crate::clock::ClockAnchor;
 use crate::frame::CanFrame;
-use crate::signal::NoData;
+use crate::signal::{NoData, SignalId};
 use load::BusTally;
 use names::NamesBook;
 use quality::Agreement;
@@ -89,6 +89,13 @@ impl Statistics {
     /// The latest sample of a signal, and the time of its latest value.
     pub(crate) fn latest(&self) -> impl Iterator<Item = (Result<f64, NoData>, Option<MonoTime>)> {
         self.tallies.iter().map(|tally| (tally.latest(), tally.at()))
+    }
+
+    /// The latest sample of one signal, and the time of its latest value.
+    pub(crate) fn latest_of(&self, id: SignalId) -> (Result<f64, NoData>, Option<MonoTime>) {
+        self.tallies
+            .get(id.index())
+            .map_or((Err(NoData::NotReceived), None), |tally| (tally.latest(), tally.at()))
     }
 
     /// For how long each bus was busy since the start, in nanoseconds.

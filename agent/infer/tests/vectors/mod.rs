@@ -17,6 +17,11 @@ pub(crate) const GOLDEN_CHARGE_SIM: &str = include_str!("../../../../models/stat
 pub(crate) const CHARGE_CHANNELS: usize = 16;
 pub(crate) const GOLDEN_CHARGE: &str = include_str!("../../../../models/state-of-health/golden.toml");
 
+pub(crate) const POWERTRAIN: &[u8] =
+    include_bytes!("../../../../models/powertrain-consistency/powertrain-consistency.int8.onnx");
+pub(crate) const GOLDEN_POWERTRAIN: &str =
+    include_str!("../../../../models/powertrain-consistency/golden.toml");
+
 #[derive(Deserialize)]
 pub(crate) struct Vector {
     pub(crate) name: String,

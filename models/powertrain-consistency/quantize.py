@@ -1,0 +1,50 @@
+"""Makes the int8 file anew from the f32 weights of the last training, and prints what int8 costs.
+
+    python quantize.py --telltale ../../target/debug/telltale --work DIR
+"""
+
+import os
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+import json
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+
+import data
+import evaluate
+import export
+import fit
+import int8
+import train
+
+HERE = Path(__file__).parent
+
+
+def main():
+    options = evaluate.arguments(__doc__)
+    recipe = tomllib.loads((HERE / "recipe.toml").read_text())
+    document = tomllib.loads((HERE / "features.toml").read_text())
+    weights = options.work / "weights.npz"
+    if not weights.exists():
+        sys.exit(f"{weights} is not there: the f32 weights are made by `cargo xtask models train {recipe['name']}`")
+    calibration = train.gather(data.drives(options.telltale, options.work, recipe, "calibration"))
+    export.write(HERE, weights, calibration, recipe, document)
+    kept = np.load(weights)
+    params = [kept[f"arr_{n}"] for n in range(sum(n.startswith("arr_") for n in kept.files))]
+    file = HERE / f"{recipe['name']}.int8.onnx"
+    layers = int8.load(file)
+    offset, scale = float(kept["offset"]), float(kept["scale"])
+    whole = offset + scale * fit.output(params, train.blind(calibration))
+    error = export.foretold(layers, calibration, offset, scale, recipe["quantize"]) - whole
+    print(json.dumps({
+        "windows": len(error), "rmse_int8_to_f32_w": float(np.sqrt((error**2).mean())), "bytes": file.stat().st_size,
+        "parameters_stored": int(sum(layer["w"].size + layer["b"].size for layer in layers)),
+    }))
+
+
+if __name__ == "__main__":
+    main()
