@@ -8,6 +8,7 @@ mod bridge_line;
 mod bridge_machine;
 mod bridge_rig;
 mod cars;
+mod condition;
 mod dbc_differential;
 mod faults;
 mod footprint;
@@ -31,6 +32,7 @@ mod soak;
 mod spooled;
 mod statistics;
 mod sync;
+mod trips;
 mod update;
 mod update_server;
 // The machine's launcher stands by itself and is shared with `cargo xtask uml`.
