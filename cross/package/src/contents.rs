@@ -72,4 +72,23 @@ mod tests {
         assert!(configuration.contains(&format!("/{}", model.trim_end_matches("/model.toml"))), "{model}");
         assert!(agent(&root, &root.join("no-such-binary"), "arm64").is_err());
     }
+
+    /// The recipe of a Yocto image takes its files out of this package, one by one.
+    #[test]
+    fn the_recipe_for_an_image_leaves_no_file_of_the_package_out() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let package = agent(&root, &root.join("LICENSE"), "arm64").unwrap();
+        let recipe = format!("telltale_{}.bb", package.version);
+        let recipes = root.join("cross/yocto/meta-telltale/recipes-telltale/telltale");
+        let recipe = fs::read_to_string(recipes.join(recipe)).unwrap();
+        // The image's own classes make the account; the licence is the recipe's.
+        let by_others = ["usr/lib/sysusers.d/telltale.conf", "usr/share/doc/telltale/copyright"];
+        for path in package.files.keys().filter(|path| !by_others.contains(&path.as_str())) {
+            let folder = path.rsplit_once('/').unwrap().0;
+            let named = recipe.contains(&format!("${{S}}/{path} "))
+                || recipe.contains(&format!("${{S}}/{folder}/* "));
+            assert!(named, "{path}");
+        }
+        assert!(recipe.contains("file://telltale_${PV}_arm64.deb"));
+    }
 }
