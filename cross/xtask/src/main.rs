@@ -177,6 +177,10 @@ enum Task {
 enum SilCommand {
     /// Send 1,000 to 40,000 frames a second on user-mode-linux: a table of losses and latencies, and cross/machine/load.svg
     Load,
+    /// Install the Debian package on a machine with a real systemd, run the container image there, and see that all holds
+    ///
+    /// user-mode-linux boots a Debian that mmdebstrap makes (once: 200 MB). Needs root.
+    Service,
 }
 
 #[derive(Subcommand)]
@@ -283,6 +287,7 @@ fn main() -> ExitCode {
             let options = sil::Options { machines, json, x86_64, aarch64 };
             match command {
                 Some(SilCommand::Load) => sil::load::run(&options),
+                Some(SilCommand::Service) => sil::service::run(&options),
                 None => sil::run(&options),
             }
         }),

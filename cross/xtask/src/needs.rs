@@ -98,6 +98,14 @@ const E2FSPROGS: Package = Package {
     without: "cargo xtask sil",
 };
 
+/// Makes the Debian that the package is installed on.
+const MMDEBSTRAP: Package = Package {
+    name: "mmdebstrap",
+    shown_by: "mmdebstrap",
+    reason: "makes the small Debian with systemd that the agent's package is tried on",
+    without: "cargo xtask sil service",
+};
+
 /// What the whole test suite needs.
 const FOR_TESTS: &[Package] = &[
     USER_MODE_LINUX,
@@ -155,7 +163,23 @@ pub(crate) fn for_machines(uml: bool, aarch64: bool) -> Result<()> {
     if uml {
         targets(&[crate::cross_build::HOST])?;
     }
-    packages(&wanted);
+    all(&wanted)
+}
+
+/// Installs what the machine with a systemd needs.
+///
+/// # Errors
+/// If something is missing, or this is not root, who alone may own what is on that machine's disk.
+pub(crate) fn for_service() -> Result<()> {
+    targets(&[crate::cross_build::HOST])?;
+    all(&[USER_MODE_LINUX, BUSYBOX, E2FSPROGS, MMDEBSTRAP])?;
+    let uid = shell::output(shell::program("id").arg("-u"))?;
+    anyhow::ensure!(uid.trim() == "0", "the disk of a whole Debian is made by root");
+    Ok(())
+}
+
+fn all(wanted: &[Package]) -> Result<()> {
+    packages(wanted);
     let missing: Vec<&str> = wanted.iter().filter(|package| !package.is_there()).map(Package::name).collect();
     anyhow::ensure!(missing.is_empty(), "no machine without {}: see the lines above", missing.join(", "));
     Ok(())

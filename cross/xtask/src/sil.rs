@@ -10,6 +10,7 @@ mod frames;
 mod judge;
 pub(crate) mod load;
 mod machine;
+pub(crate) mod service;
 
 use crate::{cross_build, needs, shell};
 use anyhow::{Context as _, Result, ensure};

@@ -27,6 +27,18 @@ const UML: [&str; 10] = [
     "con1=null,fd:2",
     "eth0=slirp,,/usr/bin/slirp-fullbolt",
 ];
+/// What it takes to boot a whole system from its own disk.
+const SYSTEM: [&str; 9] = [
+    "mem=768M",
+    "root=/dev/ubda",
+    "rootfstype=ext4",
+    "rw",
+    "quiet",
+    "con=null",
+    "con0=fd:0,fd:1",
+    "console=tty1",
+    "con1=null,fd:2",
+];
 /// The core of a common class of vehicle computers, a network in which the host is 10.0.2.2, a disk, a console.
 const QEMU: [&str; 21] = [
     "-machine",
@@ -67,8 +79,7 @@ pub(super) struct Machine {
 impl Machine {
     /// Boots a machine with the files of a job's folder. `log` takes what its kernel says.
     pub(super) fn boot(kind: Kind, job: &Path, disk: &Path, log: &Path) -> Result<Machine> {
-        let log = File::create(log).with_context(|| format!("{} cannot be written", log.display()))?;
-        let (mut command, initrd) = match kind {
+        let (command, initrd) = match kind {
             Kind::Uml => (uml(job, disk), None),
             Kind::Aarch64 => {
                 let kernel = arm64_with_can().context("no aarch64 machine here: its kernel is missing")?;
@@ -76,6 +87,18 @@ impl Machine {
                 (qemu(&kernel, initrd.path(), disk), Some(initrd))
             }
         };
+        Machine::start(command, initrd, log)
+    }
+
+    /// user-mode-linux from a disk of its own, which holds a whole system; without a network.
+    pub(super) fn boot_system(disk: &Path, log: &Path) -> Result<Machine> {
+        let mut command = first("linux.uml");
+        command.args(SYSTEM).arg(format!("ubd0={}", disk.display()));
+        Machine::start(command, None, log)
+    }
+
+    fn start(mut command: Command, initrd: Option<Written>, log: &Path) -> Result<Machine> {
+        let log = File::create(log).with_context(|| format!("{} cannot be written", log.display()))?;
         let began = Instant::now();
         let name = command.get_program().display().to_string();
         let mut child = command
@@ -125,13 +148,18 @@ fn may_go_first() -> bool {
     shell::output(shell::program("chrt").args(["-f", "1", "true"])).is_ok()
 }
 
-fn uml(job: &Path, disk: &Path) -> Command {
-    let mut command = Command::new("linux.uml");
-    if may_go_first() {
-        // Its latencies are measured: they are to be its own, not those of what else this host does.
-        command = Command::new("chrt");
-        command.args(["-f", "1", "linux.uml"]);
+/// A machine's program, before what else this host does where that is allowed: its latencies are to be its own.
+fn first(program: &str) -> Command {
+    if !may_go_first() {
+        return Command::new(program);
     }
+    let mut command = Command::new("chrt");
+    command.args(["-f", "1", program]);
+    command
+}
+
+fn uml(job: &Path, disk: &Path) -> Command {
+    let mut command = first("linux.uml");
     command.args(UML);
     let init = shell::root().join("cross/machine/uml-init");
     for (name, path) in [("init", init.as_path()), ("ubd0", disk), ("TELLTALE_JOB", job)] {
@@ -165,7 +193,9 @@ fn initrd(kernel: &CanKernel, job: &Path) -> Result<Written> {
         files.folder(folder)?;
     }
     files.files("job", job)?;
-    files.files("job/model", &job.join("model"))?;
+    for folder in ["model", "parity"].into_iter().filter(|folder| job.join(folder).is_dir()) {
+        files.files(&format!("job/{folder}"), &job.join(folder))?;
+    }
     let place = job.with_extension("initrd");
     let _ = fs::remove_file(&place);
     files.write(place)
