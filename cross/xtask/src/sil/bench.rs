@@ -1,6 +1,7 @@
 //! One machine with what it needs: a folder of files, a disk, an authority, a cloud; and the course of the test.
 
 mod job;
+mod parity;
 mod release;
 mod update;
 
@@ -130,6 +131,7 @@ impl<'a> Bench<'a> {
         machine.console.expect("done", STEP)?;
         machine.wait(STEP)?;
         report.update = self.take_an_update()?;
+        report.same_verdicts = self.same_verdicts()?;
         report.recording = self.has_recording;
         report.cloud = self.cloud()?;
         report.witness = self.witness()?;

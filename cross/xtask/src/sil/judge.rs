@@ -12,11 +12,11 @@ const MIN_SCORES: u64 = 100;
 /// The rate that user-mode-linux is to take, on four buses together; the sender may be so much late.
 const MIN_PER_SECOND: f64 = 0.97 * 32_000.0;
 
-/// Fewer cuts of power did not come in each part of an update.
-const MIN_CUTS: u64 = 5;
+/// Fewer cuts of power leave most of an update untried: where the host is slower than the machine, a state is passed by.
+const MIN_CUTS: u64 = 4;
 
 /// The table's rows.
-pub(super) const ROWS: [&str; 13] = [
+pub(super) const ROWS: [&str; 14] = [
     "kernel",
     "boot, s",
     "frames a second",
@@ -30,6 +30,7 @@ pub(super) const ROWS: [&str; 13] = [
     "durable at the cut",
     "records at the cloud",
     "power cuts in an update",
+    "drives judged as here",
 ];
 
 /// A machine's course.
@@ -50,6 +51,8 @@ pub(super) struct Report {
     pub(super) witness: Value,
     /// What became of the update that the power was cut in.
     pub(super) update: Course,
+    /// Drives that were judged in the machine as they are here.
+    pub(super) same_verdicts: u64,
 }
 
 impl Report {
@@ -66,6 +69,7 @@ impl Report {
             cloud: Value::Null,
             witness: Value::Null,
             update: Course::default(),
+            same_verdicts: 0,
         }
     }
 
@@ -147,6 +151,7 @@ impl Report {
         }
         check(count("records") > Some(self.at_cut), "nothing was synced after the cut".to_owned());
         check(self.update.cuts >= MIN_CUTS, format!("only {} cuts of power in an update", self.update.cuts));
+        check(self.same_verdicts > 0, "no drive was judged as here".to_owned());
         let durable = self.witness["durable"].as_u64().unwrap_or(0);
         check(durable > 0, "no record was durable when the power was cut: nothing was at stake".to_owned());
         let missing = self.witness["missing"].as_u64();
@@ -177,6 +182,7 @@ impl Report {
             "boots": self.cloud["boots"],
             "update_cuts": self.update.cuts,
             "update_states": self.update.found,
+            "same_verdicts": self.same_verdicts,
             "failures": self.failures(),
         })
     }
@@ -197,6 +203,7 @@ impl Report {
             told(self.witness["durable"].as_u64()),
             told(self.cloud["counts"]["records"].as_u64()),
             self.update.cuts.to_string(),
+            self.same_verdicts.to_string(),
         ]
     }
 
@@ -244,6 +251,7 @@ mod tests {
         });
         report.cloud = json!({ "counts": counts, "boots": 3 });
         report.update.cuts = 9;
+        report.same_verdicts = 3;
         report.witness = json!({ "durable": 50, "missing": 0, "stored": 300 });
         report
     }
@@ -252,7 +260,7 @@ mod tests {
     fn a_sound_machine_passes_and_each_fault_is_told() {
         assert_eq!(sound().failures(), Vec::<String>::new());
         type Break = fn(&mut Report);
-        let faults: [(&str, Break); 10] = [
+        let faults: [(&str, Break); 11] = [
             ("load: Some(639999)", |r| {
                 r.status.get_mut("load").unwrap()["capture"]["frames"] = json!(639_999)
             }),
@@ -264,6 +272,7 @@ mod tests {
             ("only 20000 frames", |r| r.sent.get_mut("load").unwrap()["per_second"] = json!(20_000.0)),
             ("3) of 50 durable", |r| r.witness["missing"] = json!(3)),
             ("nothing was at stake", |r| r.witness["durable"] = json!(0)),
+            ("no drive was judged", |r| r.same_verdicts = 0),
             ("only 2 cuts", |r| r.update.cuts = 2),
             ("nothing was synced", |r| r.at_cut = 300),
             ("1) unexplained_gaps", |r| r.cloud["counts"]["unexplained_gaps"] = json!(1)),

@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::net::SocketAddr;
 
 /// The model and its catalog, on the host.
-const MODEL: &str = "models/cell-fault";
+pub(super) const MODEL: &str = "models/cell-fault";
 /// What of the model's folder goes into a bundle beside what the job has of it.
 const FOR_THE_BUNDLE: [&str; 4] = ["golden.toml", "CARD.md", "catalog-sim.toml", "bms.dbc"];
 /// Room for two spools.
@@ -18,8 +18,8 @@ const DISK: u64 = 96 << 20;
 
 /// An agent that takes new models, after watching each for some seconds.
 const UPDATE_SETTINGS: &str = "\n[update]\ndir = \"disk/updates\"\ndirector_root = \"director-root.json\"\n\
-     image_root = \"image-root.json\"\nshadow = { windows = 80, minutes = 0 }\n\
-     trial = { windows = 80, minutes = 0 }\nattempts = 9\n";
+     image_root = \"image-root.json\"\nshadow = { windows = 160, minutes = 0 }\n\
+     trial = { windows = 160, minutes = 0 }\nattempts = 9\n";
 
 /// An agent that hears all of a recorded car, and syncs nothing.
 const RECORDING_SETTINGS: &str = "vehicle = \"recorded\"\ncatalog = \"recording-catalog.toml\"\nsource = \"live\"\n\
