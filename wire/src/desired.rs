@@ -74,6 +74,8 @@ pub enum Command {
     Catalog(Installed),
     /// Run the campaign of this digest, if it is installed.
     Campaign(Installed),
+    /// Let a model run or not. It stays so over starts.
+    Model(ModelSwitch),
 }
 
 /// Log at these levels.
@@ -114,11 +116,16 @@ pub enum Feature {
     Models,
     /// Taking updates over the air. Commands go on.
     Updates,
+    /// Answering whoever asks for metrics.
+    Metrics,
+    /// Collecting as the installed campaign says; else as the vehicle's own configuration does.
+    Campaign,
 }
 
 impl Feature {
     /// All features, in encoding order.
-    pub const ALL: [Feature; 4] = [Self::Snapshots, Self::Statistics, Self::Models, Self::Updates];
+    pub const ALL: [Feature; 6] =
+        [Self::Snapshots, Self::Statistics, Self::Models, Self::Updates, Self::Metrics, Self::Campaign];
 
     /// The word for a command line and a page.
     #[must_use]
@@ -128,8 +135,19 @@ impl Feature {
             Self::Statistics => "statistics",
             Self::Models => "models",
             Self::Updates => "updates",
+            Self::Metrics => "metrics",
+            Self::Campaign => "campaign",
         }
     }
+}
+
+/// Let a model run or not.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ModelSwitch {
+    /// Its name, as its manifest has it; at most [`MAX_TEXT`] bytes.
+    pub model: String,
+    /// Whether it runs. While it does not, the catalog's limits speak for it.
+    pub on: bool,
 }
 
 /// Keep or release a family.
@@ -256,6 +274,7 @@ impl RawCommand {
             5 => Command::Rollback(self.body_as()?),
             6 => Command::Catalog(self.body_as()?),
             7 => Command::Campaign(self.body_as()?),
+            8 => Command::Model(self.body_as()?),
             kind => return Err(DesiredError::UnknownKind(kind)),
         };
         command.check().map(|()| command)
@@ -278,6 +297,7 @@ impl Command {
             Command::Rollback(_) => 5,
             Command::Catalog(_) => 6,
             Command::Campaign(_) => 7,
+            Command::Model(_) => 8,
         }
     }
 
@@ -294,6 +314,7 @@ impl Command {
             Command::Pin(body) => postcard::to_allocvec(body),
             Command::Rollback(body) => postcard::to_allocvec(body),
             Command::Catalog(body) | Command::Campaign(body) => postcard::to_allocvec(body),
+            Command::Model(body) => postcard::to_allocvec(body),
         }
         .map_err(malformed)
     }
@@ -302,6 +323,7 @@ impl Command {
         match self {
             Command::LogLevel(LogLevel { filter: text })
             | Command::Pin(Pin { family: text, .. })
+            | Command::Model(ModelSwitch { model: text, .. })
             | Command::Rollback(Rollback { family: text, .. }) => {
                 if text.is_empty() {
                     return Err(DesiredError::Malformed("a text is empty".into()));
@@ -332,85 +354,4 @@ fn malformed(error: postcard::Error) -> DesiredError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use alloc::vec;
-
-    fn raw(id: u64, command: &Command) -> RawCommand {
-        RawCommand { id, expires: WallTime(9), kind: command.kind(), body: command.to_body().unwrap() }
-    }
-
-    fn state(commands: Vec<RawCommand>) -> DesiredState {
-        DesiredState { version: 3, issued: WallTime(1), expires: WallTime(9), commands }
-    }
-
-    #[test]
-    fn an_unknown_kind_is_refused_alone() {
-        let pin = Command::Pin(Pin { family: "cell-fault".into(), pinned: true });
-        let newer = RawCommand { id: 7, expires: WallTime(9), kind: 400, body: vec![1, 2, 3] };
-        let bytes = state(vec![newer, raw(8, &pin)]).to_bytes().unwrap();
-        let read = DesiredState::read(&bytes).unwrap();
-        assert_eq!(read.commands[0].parse(), Err(DesiredError::UnknownKind(400)));
-        assert_eq!(read.commands[1].parse(), Ok(pin));
-    }
-
-    #[test]
-    fn appended_bytes_of_a_newer_cloud_are_ignored() {
-        let mut bytes = state(vec![]).to_bytes().unwrap();
-        bytes.extend_from_slice(&[9, 9, 9]);
-        assert_eq!(DesiredState::read(&bytes).unwrap(), state(vec![]));
-    }
-
-    #[test]
-    fn every_bound_holds_in_both_directions() {
-        let on = Command::Feature(FeatureSwitch { feature: Feature::Models, on: true });
-        let full = |n: u64| state((1..=n).map(|id| raw(id, &on)).collect());
-        let most = full(MAX_COMMANDS as u64).to_bytes().unwrap();
-        assert_eq!(DesiredState::read(&most).unwrap().commands.len(), MAX_COMMANDS);
-        let over = full(MAX_COMMANDS as u64 + 1);
-        let bytes = postcard::to_allocvec(&over).unwrap();
-        assert_eq!(DesiredState::read(&bytes), Err(DesiredError::TooMany { count: MAX_COMMANDS + 1 }));
-        assert!(over.to_bytes().is_err());
-
-        let twice = state(vec![raw(4, &on), raw(4, &on)]);
-        let bytes = postcard::to_allocvec(&twice).unwrap();
-        assert_eq!(DesiredState::read(&bytes), Err(DesiredError::Order { id: 4 }));
-        assert_eq!(
-            DesiredState::read(&vec![0; MAX_LEN + 1]),
-            Err(DesiredError::TooLong { len: MAX_LEN + 1 })
-        );
-        let long = RawCommand { body: vec![0; MAX_BODY + 1], ..raw(1, &on) };
-        assert!(DesiredState::read(&postcard::to_allocvec(&state(vec![long])).unwrap()).is_err());
-    }
-
-    #[test]
-    fn the_fullest_file_fits_its_bound() {
-        let full = |id| RawCommand {
-            id: u64::MAX - MAX_COMMANDS as u64 + id,
-            expires: WallTime(i64::MIN),
-            kind: u16::MAX,
-            body: vec![255; MAX_BODY],
-        };
-        let state = DesiredState {
-            version: u64::MAX,
-            issued: WallTime(i64::MIN),
-            expires: WallTime(i64::MIN),
-            commands: (1..=MAX_COMMANDS as u64).map(full).collect(),
-        };
-        assert!(state.to_bytes().unwrap().len() <= MAX_LEN);
-    }
-
-    #[test]
-    fn a_part_out_of_its_range_is_refused_by_writer_and_reader() {
-        let long = SnapshotNow { before_ms: MAX_SNAPSHOT_MS + 1, after_ms: 0, why: "x".into() };
-        let command = Command::Snapshot(long.clone());
-        assert!(command.to_body().is_err());
-        let body = postcard::to_allocvec(&long).unwrap();
-        let raw = RawCommand { id: 1, expires: WallTime(9), kind: 2, body };
-        assert!(matches!(raw.parse(), Err(DesiredError::Malformed(_))));
-        let silent = Command::LogLevel(LogLevel { filter: String::new() });
-        assert!(silent.to_body().is_err());
-        let wordy = Command::LogLevel(LogLevel { filter: "x".repeat(MAX_TEXT + 1) });
-        assert!(wordy.to_body().is_err());
-    }
-}
+mod tests;

@@ -305,7 +305,7 @@ fn boundaries() -> Vec<(&'static str, Vec<Case>)> {
         ("snapshot-cause", snapshots::causes()),
         ("sync", sync()),
         ("desired", commands::cases()),
-        ("feature", variants!(Feature: Snapshots Statistics Models Updates)),
+        ("feature", variants!(Feature: Snapshots Statistics Models Updates Metrics Campaign)),
         ("bridge", bridge::messages()),
         ("bundle-index", bundles::indexes()),
         ("unit", units()),

@@ -136,8 +136,18 @@ impl BundleIndex {
                 return Err(BundleError::Rule("each part stands there once"));
             }
         }
-        if PartKind::REQUIRED.iter().any(|kind| self.parts.iter().all(|part| part.kind != *kind)) {
+        let has = |kind: &PartKind| self.parts.iter().any(|part| part.kind == *kind);
+        if self.is_configuration() {
+            if !PartKind::CONFIGURATION.iter().any(has) {
+                return Err(BundleError::Rule("a configuration has a catalog or a campaign"));
+            }
+            if PartKind::REQUIRED.iter().any(has) || self.features != Digest([0; 32]) {
+                return Err(BundleError::Rule("a configuration has no model and no features"));
+            }
+        } else if !PartKind::REQUIRED.iter().all(has) {
             return Err(BundleError::Rule("model, manifest, features and golden vectors are there"));
+        } else if PartKind::CONFIGURATION.iter().any(has) {
+            return Err(BundleError::Rule("a model has no catalog and no campaign"));
         }
         if self.length() > MAX_LENGTH {
             return Err(BundleError::TooLarge { len: self.length() });

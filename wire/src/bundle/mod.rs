@@ -1,4 +1,4 @@
-//! Bundles: a model on its way to vehicles, as an index and chunks.
+//! Bundles: a model or a configuration on its way to vehicles, as an index and chunks.
 //!
 //! The index ([`BundleIndex`]) is small and is what gets signed: it says what the bundle needs of a vehicle, which parts
 //! it has, and the SHA-256 of every chunk of them. Chunks are named by that digest and travel apart, so that each is
@@ -9,11 +9,13 @@
 //! reader refuses a newer format; a new field needs one. Names in it are also names of files and of roles, so their
 //! letters are few ([`BundleName`]).
 
+mod documents;
 mod error;
 mod layout;
 mod name;
 mod part;
 
+pub use documents::{Document, Documents, MAX_DOCUMENTS};
 pub use error::BundleError;
 pub use layout::{Chunk, PartPlace, chunk_exponent, chunks_of};
 pub use name::{AgentVersion, BundleName, HardwareId, IndexPath, InvalidName};
@@ -25,13 +27,16 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
+/// The family of the configurations: catalog and campaign, which are released apart from models. No model is in it.
+pub const CONFIGURATION: &str = "configuration";
+
 /// The format that this writes, the first bytes of an index.
 pub const FORMAT: u16 = 1;
 
 /// The longest index in bytes; what decodes from it takes at most 4 MB.
 pub const MAX_INDEX: usize = 128 * 1024;
 
-/// The most parts. Seven kinds are known.
+/// The most parts. Nine kinds are known.
 pub const MAX_PARTS: usize = 32;
 
 /// The most chunks: 64 KiB of digests.
@@ -74,7 +79,7 @@ pub struct BundleIndex {
     /// The oldest agent that runs it.
     pub min_agent: AgentVersion,
     /// The digest of the feature specification that the model was trained on: that of the part
-    /// [`PartKind::Features`].
+    /// [`PartKind::Features`]. All zero for a configuration.
     pub features: Digest,
     /// The signals that the vehicle's catalog must have.
     pub needs: Vec<SignalNeed>,
@@ -143,6 +148,12 @@ impl BundleIndex {
         }
         index.check()?;
         Ok(index)
+    }
+
+    /// Whether it brings a configuration, and no model.
+    #[must_use]
+    pub fn is_configuration(&self) -> bool {
+        self.family.as_str() == CONFIGURATION
     }
 
     /// The name under which the index is signed and fetched.

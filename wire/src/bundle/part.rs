@@ -29,13 +29,17 @@ pub enum PartKind {
     Provenance,
     /// What it is made of, as CycloneDX JSON.
     Sbom,
+    /// The signal catalog of a configuration and the DBC files that it names, as [`super::Documents`].
+    Catalog,
+    /// The campaign of a configuration: what is collected, and when. TOML.
+    Campaign,
     /// One of a newer builder, by its number.
     Other(u8),
 }
 
 impl PartKind {
     /// All that are known, in the order of their numbers.
-    pub const ALL: [PartKind; 7] = [
+    pub const ALL: [PartKind; 9] = [
         PartKind::Model,
         PartKind::Manifest,
         PartKind::Features,
@@ -43,11 +47,16 @@ impl PartKind {
         PartKind::Card,
         PartKind::Provenance,
         PartKind::Sbom,
+        PartKind::Catalog,
+        PartKind::Campaign,
     ];
 
-    /// What a vehicle needs to run it.
+    /// What a vehicle needs to run a model.
     pub const REQUIRED: [PartKind; 4] =
         [PartKind::Model, PartKind::Manifest, PartKind::Features, PartKind::Golden];
+
+    /// What a configuration is made of: at least one of these.
+    pub const CONFIGURATION: [PartKind; 2] = [PartKind::Catalog, PartKind::Campaign];
 
     /// A word for a person.
     #[must_use]
@@ -60,6 +69,8 @@ impl PartKind {
             Self::Card => "card",
             Self::Provenance => "provenance",
             Self::Sbom => "sbom",
+            Self::Catalog => "catalog",
+            Self::Campaign => "campaign",
             Self::Other(_) => "other",
         }
     }
@@ -81,6 +92,8 @@ impl From<PartKind> for u8 {
             PartKind::Card => 4,
             PartKind::Provenance => 5,
             PartKind::Sbom => 6,
+            PartKind::Catalog => 7,
+            PartKind::Campaign => 8,
             PartKind::Other(number) => number,
         }
     }

@@ -215,3 +215,29 @@ fn a_part_of_a_newer_builder_is_kept() {
     let bytes = postcard::to_allocvec(&(FORMAT, &index)).unwrap();
     assert_eq!(BundleIndex::decode(&bytes), Err(BundleError::Rule("each part stands there once")));
 }
+
+#[test]
+fn a_configuration_has_its_own_parts_and_a_model_has_none_of_them() {
+    let one = |kind| (vec![Part { kind, length: 9 }], vec![Digest([1; 32])]);
+    let family = |name: &str| BundleName::new(name).unwrap();
+    for kind in PartKind::CONFIGURATION {
+        let (parts, chunks) = one(kind);
+        let features = Digest([0; 32]);
+        let good = BundleIndex { family: family(CONFIGURATION), features, parts, chunks, ..index() };
+        let bytes = good.encode().unwrap();
+        assert_eq!(BundleIndex::decode(&bytes), Ok(good.clone()));
+        let other = BundleIndex { family: family("cell-fault"), ..good.clone() };
+        assert!(matches!(other.encode(), Err(BundleError::Rule(_))));
+        let trained = BundleIndex { features: Digest([1; 32]), ..good };
+        assert!(matches!(trained.encode(), Err(BundleError::Rule(_))));
+    }
+    let model = BundleIndex { family: family(CONFIGURATION), features: Digest([0; 32]), ..index() };
+    assert!(matches!(model.encode(), Err(BundleError::Rule(_))));
+    let (parts, chunks) = one(PartKind::Card);
+    let empty = BundleIndex { parts, chunks, ..model };
+    assert!(matches!(empty.encode(), Err(BundleError::Rule(_))));
+    let mut both = index();
+    both.parts.push(Part { kind: PartKind::Campaign, length: 1 });
+    both.chunks.push(Digest([1; 32]));
+    assert!(matches!(both.encode(), Err(BundleError::Rule(_))));
+}

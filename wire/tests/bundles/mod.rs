@@ -23,6 +23,7 @@ pub(crate) fn indexes() -> Vec<Case> {
         budget: Budget { latency_us: 5_000, memory_bytes: 1 << 20 },
         golden_tolerance: 1,
         chunk_exponent: 16,
+        // A model's kinds of part; a configuration's are in its own case.
         parts: PartKind::ALL.into_iter().zip(lengths).map(|(kind, length)| Part { kind, length }).collect(),
         chunks: (0..8).map(|i| Digest([i; 32])).collect(),
     };
@@ -34,5 +35,26 @@ pub(crate) fn indexes() -> Vec<Case> {
         let reads = move |bytes: &[u8]| BundleIndex::decode(bytes).as_ref() == Ok(&index);
         Case { label: label.into(), bytes, reads: Box::new(reads) }
     };
-    vec![case("index", index), case("index-with-a-newer-part", newer)]
+    let configuration = BundleIndex {
+        family: BundleName::new(CONFIGURATION).unwrap(),
+        features: Digest([0; 32]),
+        chunk_exponent: 10,
+        parts: vec![
+            Part { kind: PartKind::Catalog, length: 1_500 },
+            Part { kind: PartKind::Campaign, length: 90 },
+        ],
+        chunks: (0..3).map(|i| Digest([i; 32])).collect(),
+        ..index.clone()
+    };
+    let cases = [case("index", index), case("index-with-a-newer-part", newer)];
+    let documents = Documents {
+        files: vec![
+            Document { name: "catalog.toml".into(), bytes: b"schema = 1".to_vec() },
+            Document { name: "dbc/bms.dbc".into(), bytes: vec![0, 200] },
+        ],
+    };
+    let bytes = documents.encode().unwrap();
+    let reads = move |bytes: &[u8]| Documents::decode(bytes).as_ref() == Ok(&documents);
+    let documents = Case { label: "documents".into(), bytes, reads: Box::new(reads) };
+    cases.into_iter().chain([case("index-of-a-configuration", configuration), documents]).collect()
 }

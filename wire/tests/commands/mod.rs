@@ -14,7 +14,8 @@ pub(crate) fn cases() -> Vec<Case> {
         | Command::Pin(_)
         | Command::Rollback(_)
         | Command::Catalog(_)
-        | Command::Campaign(_) => (),
+        | Command::Campaign(_)
+        | Command::Model(_) => (),
     };
     let installed = Installed { digest: Digest(core::array::from_fn(|i| i as u8)) };
     let commands = [
@@ -38,6 +39,8 @@ pub(crate) fn cases() -> Vec<Case> {
         expires: WallTime(1_557_477_897_250_000),
         commands: (1..).zip(&commands).map(|(id, (_, command))| raw(id, command)).collect(),
     };
+    let model = Command::Model(ModelSwitch { model: "cell-fault".into(), on: false });
+    let commands = commands.into_iter().chain([("model", model)]);
     let mut cases: Vec<Case> = (1..)
         .zip(commands)
         .map(|(id, (label, command))| {
