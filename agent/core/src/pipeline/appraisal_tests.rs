@@ -137,3 +137,26 @@ fn a_bound_on_a_feature_that_is_not_there_is_refused() {
         assert!(error.contains(expected), "{to}: {error}");
     }
 }
+
+/// Two that estimate, on the same charges: they agree, or one states less than the other's interval.
+#[test]
+fn estimates_of_a_candidate_are_held_against_the_interval_of_the_one_before() {
+    let features = || FeatureSpec::parse(SPEC, "f.toml").unwrap();
+    let loaded = |manifest: &str, name: &[u8]| {
+        let manifest = manifest.replace("{digest}", &features().digest.to_string());
+        let manifest = Manifest::parse(&manifest, "m.toml").unwrap();
+        LoadedModel { manifest, digest: Digest::of(name), features: features(), model: Box::new(Amount) }
+    };
+    for (offset, expected) in [("0.9", (0, 0)), ("0.91", (0, 0)), ("0.7", (1, 0)), ("1.1", (0, 1))] {
+        let other = MANIFEST.replace("offset = 0.9", &format!("offset = {offset}"));
+        let beside = Beside { speaker: 0, model: Some(loaded(&other, b"new")), is_trial: false };
+        let (models, config) = (vec![loaded(MANIFEST, b"soh")], PipelineConfig::default());
+        let mut pipeline = Pipeline::with_beside(&catalog(), models, vec![beside], config).unwrap();
+        assert_eq!(charge(&mut pipeline, 0, 3_500, 25).len(), 1, "one speaks");
+        let found = pipeline.comparisons().next().unwrap();
+        assert_eq!((found.windows, found.compared), (1, 1), "cell 2 says nothing: {found:?}");
+        let differ = found.disagreements;
+        let lower_and_higher = (differ.only_candidate_anomalous, differ.only_reference_anomalous);
+        assert_eq!((lower_and_higher, differ.total()), (expected, expected.0 + expected.1), "{offset}");
+    }
+}

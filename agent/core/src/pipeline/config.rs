@@ -1,5 +1,6 @@
 //! Settings of the loop.
 
+use super::SwitchedOff;
 use crate::condition::Condition;
 use crate::range::RangeModel;
 use crate::snapshot::SnapshotConfig;
@@ -21,6 +22,8 @@ pub struct PipelineConfig {
     pub condition: Option<Condition>,
     /// What a kilometre takes, where the range is estimated.
     pub range: Option<RangeModel>,
+    /// What is switched off.
+    pub off: SwitchedOff,
 }
 
 impl Default for PipelineConfig {
@@ -32,6 +35,7 @@ impl Default for PipelineConfig {
             trip: TripConfig::default(),
             condition: None,
             range: None,
+            off: SwitchedOff::default(),
         }
     }
 }

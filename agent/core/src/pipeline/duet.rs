@@ -2,6 +2,7 @@
 //! a candidate runs in shadow before it speaks, and so the model before it stays warm while the candidate is on trial.
 
 use super::Watcher;
+use super::appraisal::Estimate;
 use std::time::Duration;
 use telltale_wire::digest::ShortDigest;
 use telltale_wire::record::VerdictCode;
@@ -27,7 +28,7 @@ pub struct Comparison {
     pub compared: u64,
     /// Those that differ.
     pub disagreements: Disagreements,
-    /// The greatest difference of two scores of a subject, 0 to 1.
+    /// The greatest difference of two scores of a subject, or of two estimates; 0 to 1.
     pub widest_gap: f32,
     /// How long both have been watched, by the windows' time.
     pub ran: Duration,
@@ -54,11 +55,14 @@ impl Duet {
         let (candidate, reference) = if is_trial { (speaker, beside) } else { (beside, speaker) };
         let (candidate, reference) = (&watchers[candidate].mind, &watchers[reference].mind);
         let place = |name: &str| reference.subject_names().position(|other| other == name);
+        // An estimate is said once, and holds: there is nothing to warm up.
+        let judges = candidate.estimates().is_none();
+        let settled_after = u64::from(candidate.enter_of().max(reference.enter_of()));
         Duet {
             speaker,
             beside,
             pairs: candidate.subject_names().map(place).collect(),
-            settled_after: u64::from(candidate.enter_of().max(reference.enter_of())),
+            settled_after: if judges { settled_after } else { 0 },
             comparison: Comparison {
                 candidate: candidate.reference().digest,
                 reference: reference.reference().digest,
@@ -106,6 +110,12 @@ impl Duet {
             return;
         }
         let before = self.comparison.compared;
+        if let (Some(new), Some(held)) = (candidate.mind.estimates(), reference.mind.estimates()) {
+            for (new, place) in new.iter().zip(&self.pairs) {
+                let Some(old) = place.and_then(|place| held.get(place)) else { continue };
+                self.comparison.note_estimates(new, old);
+            }
+        }
         let held = reference.mind.standing();
         for (new, place) in candidate.mind.standing().iter().zip(&self.pairs) {
             let Some(old) = place.and_then(|place| held.get(place)) else { continue };
@@ -121,6 +131,25 @@ impl Duet {
             }
         }
         self.comparison.windows += u64::from(self.comparison.compared > before);
+    }
+}
+
+impl Comparison {
+    /// Compares what two models estimate of a subject. They disagree where the candidate's value lies outside the
+    /// reference's interval: the one that states less counts as the one that finds an anomaly.
+    fn note_estimates(&mut self, new: &Estimate, old: &Estimate) {
+        let differ = &mut self.disagreements;
+        match (new, old) {
+            (Err(_), Err(_)) => return,
+            (Err(_), Ok(_)) => differ.only_candidate_undecided += 1,
+            (Ok(_), Err(_)) => differ.only_reference_undecided += 1,
+            (Ok(new), Ok(old)) => {
+                self.widest_gap = self.widest_gap.max((new.value - old.value).abs().min(1.0));
+                differ.only_candidate_anomalous += u64::from(new.value < old.low);
+                differ.only_reference_anomalous += u64::from(new.value > old.high);
+            }
+        }
+        self.compared += 1;
     }
 }
 

@@ -24,7 +24,7 @@ impl Model for Biased {
 
 fn duet(names: [&str; 2], biases: [Option<i8>; 2], is_trial: bool) -> Pipeline {
     let [speaker, beside] = [0, 1].map(|n: usize| loaded(names[n], Biased(biases[n])));
-    let beside = Beside { speaker: 0, model: beside, is_trial };
+    let beside = Beside { speaker: 0, model: Some(beside), is_trial };
     Pipeline::with_beside(&catalog(""), vec![speaker], vec![beside], PipelineConfig::default()).unwrap()
 }
 

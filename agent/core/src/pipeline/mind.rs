@@ -1,6 +1,6 @@
 //! What one model thinks of one window: score, judge, and say why.
 
-use super::appraisal::Appraisal;
+use super::appraisal::{Appraisal, Estimate};
 use super::scorer::Scorer;
 use super::stamp;
 use super::view::{ModelOutline, ModelView, SubjectView};
@@ -245,6 +245,16 @@ impl Mind {
     /// How the model ran since the figures were last cleared.
     pub(super) fn figures(&self) -> RunFigures {
         self.scorer.runs.figures()
+    }
+
+    /// Lets the model run, or not.
+    pub(super) const fn set_off(&mut self, is_off: bool) {
+        self.scorer.is_off = is_off;
+    }
+
+    /// What is estimated of each subject, by a model that estimates.
+    pub(super) fn estimates(&self) -> Option<&[Estimate]> {
+        self.appraisal.as_ref().map(Appraisal::held)
     }
 
     pub(super) fn clear_figures(&mut self) {

@@ -12,6 +12,7 @@ mod latency;
 mod latest;
 mod mind;
 mod scorer;
+mod settings;
 mod summary;
 mod travel;
 mod trust;
@@ -23,6 +24,7 @@ pub use isolation::{FIRST_REST, ISOLATE_AFTER, Isolation, LONGEST_REST};
 pub use latest::Latest;
 pub use mind::{LoadError, LoadedModel};
 pub use travel::Memory;
+pub use settings::SwitchedOff;
 pub use view::{
     BusOutline, BusView, Latency, ModelOutline, ModelView, Outline, SignalOutline, SubjectView, View,
 };
@@ -75,6 +77,7 @@ pub struct Pipeline {
     records: VecDeque<Record>,
     /// What those beside would have told and counted: nobody hears it.
     unheard: (VecDeque<Record>, Counts),
+    off: SwitchedOff,
 }
 
 /// A model with the features that it needs.
@@ -89,8 +92,8 @@ struct Watcher {
 pub struct Beside {
     /// The place of the one that speaks, among the pipeline's models.
     pub speaker: usize,
-    /// The one beside it.
-    pub model: LoadedModel,
+    /// The one beside it. Without one, the one that speaks is watched alone, compared with itself.
+    pub model: Option<LoadedModel>,
     /// Whether the one that speaks is the candidate, on trial, or this one is, in shadow.
     pub is_trial: bool,
 }
@@ -130,14 +133,15 @@ impl Pipeline {
         for Beside { speaker, model, is_trial } in
             beside.into_iter().filter(|beside| beside.speaker < speakers)
         {
-            watchers.push(watcher(model)?);
-            duets.push(Duet::new(&watchers, speaker, watchers.len() - 1, is_trial));
+            let beside = if model.is_some() { watchers.len() } else { speaker };
+            watchers.extend(model.map(watcher).transpose()?);
+            duets.push(Duet::new(&watchers, speaker, beside, is_trial));
         }
         let speaking = || watchers.iter().take(speakers);
         let names: Vec<String> = speaking().map(|w| w.mind.reference().name.clone()).collect();
         let outline = Outline::new(catalog, speaking().map(|w| w.mind.outline()).collect());
         let decoder = catalog.decoder();
-        Ok(Pipeline {
+        let mut pipeline = Pipeline {
             outline: Arc::new(outline),
             monitor: Monitor::new(catalog, &decoder, config.bus_period),
             decoder,
@@ -157,7 +161,10 @@ impl Pipeline {
             wake: MonoTime(0),
             anchor: None,
             records: VecDeque::new(),
-        })
+            off: config.off,
+        };
+        pipeline.apply_switches();
+        Ok(pipeline)
     }
 
     /// The models that speak, as records name them.
@@ -346,6 +353,7 @@ impl Pipeline {
                 std::mem::swap(watcher, old);
             }
         }
+        self.apply_switches();
         for duet in &mut self.duets {
             if !before.duets.iter().any(|old| duet.inherit(old)) {
                 for place in [duet.speaker, duet.beside] {
@@ -438,6 +446,9 @@ impl Pipeline {
             let watchers = &mut self.watchers;
             let scores =
                 |steps| watchers.iter_mut().take(speakers).map(|w| w.mind.take_scores(steps)).collect();
+            if self.off.statistics {
+                return self.statistics.pass(last);
+            }
             self.statistics.close(last, self.anchor, scores, |record| self.records.push_back(record));
         }
     }
@@ -482,6 +493,8 @@ fn deliver_torn(
 mod duet_tests;
 #[cfg(test)]
 mod history_tests;
+#[cfg(test)]
+mod settings_tests;
 #[cfg(test)]
 mod tests;
 

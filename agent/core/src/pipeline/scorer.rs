@@ -30,6 +30,8 @@ pub(super) struct Scorer {
     spacing: Option<Duration>,
     /// The end of the latest window that it ran on.
     latest: Option<MonoTime>,
+    /// Somebody has switched it off.
+    pub(super) is_off: bool,
     /// The runs since the model was last compared anew.
     pub(super) runs: Runs,
 }
@@ -73,6 +75,7 @@ impl Scorer {
             isolation: Isolation::default(),
             spacing: features.charge.is_none().then(|| features.period * features.stride as u32),
             latest: None,
+            is_off: false,
             runs: Runs::new(),
         }
     }
@@ -88,7 +91,7 @@ impl Scorer {
             self.forget_all();
         }
         self.latest = Some(at);
-        let run = if self.isolation.lets_run(at) { self.run(table) } else { Run::Off };
+        let run = if !self.is_off && self.isolation.lets_run(at) { self.run(table) } else { Run::Off };
         self.note(&run);
         self.scores.clear();
         let failed = matches!(run, Run::Failed(..) | Run::Off);

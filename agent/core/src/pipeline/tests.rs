@@ -33,8 +33,8 @@ const SPEC: &str = r#"
 "#;
 
 /// The lower a cell, the higher its logit, -2 for one like the others; fails while it is told to.
-struct LowIsOdd {
-    failing: bool,
+pub(super) struct LowIsOdd {
+    pub(super) failing: bool,
 }
 
 impl Model for LowIsOdd {

@@ -86,6 +86,7 @@ pub struct Recorder {
     begun: VecDeque<MonoTime>,
     suppressed: u64,
     suppressed_since: MonoTime,
+    is_off: bool,
     /// The next time at which [`Recorder::advance`] has something to do: told rarely, asked once a frame.
     due: MonoTime,
 }
@@ -107,6 +108,7 @@ impl Recorder {
             begun: VecDeque::with_capacity(usize::from(config.per_hour)),
             suppressed: 0,
             suppressed_since: NEVER,
+            is_off: false,
             due: NEVER,
             config,
         })
@@ -133,7 +135,7 @@ impl Recorder {
 
     /// Takes a trigger at `at`.
     pub fn trigger(&mut self, at: MonoTime, cause: SnapshotCause, request: &SnapshotRequest) -> Triggered {
-        if !self.ring.is_on() {
+        if self.is_off || !self.ring.is_on() {
             return Triggered::Off;
         }
         let selection = match self.packer.select(&request.signals) {
@@ -204,6 +206,11 @@ impl Recorder {
         if same_catalog && self.config.memory == before.config.memory {
             std::mem::swap(&mut self.ring, &mut before.ring);
         }
+    }
+
+    /// Takes no trigger from now on, or takes them again. The ring goes on, and so does what is under way.
+    pub const fn set_off(&mut self, is_off: bool) {
+        self.is_off = is_off;
     }
 
     fn set_due(&mut self) {

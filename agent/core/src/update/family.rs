@@ -1,6 +1,6 @@
 //! The machine of one family: events in; what to persist, and what to do after that, out.
 
-use super::policy::Policy;
+use super::policy::{Before, Policy};
 use super::state::{Bad, Kept, MAX_BAD, Place, Progress, Release, Slot, State, Update};
 use crate::pipeline::Comparison;
 use telltale_wire::digest::Digest;
@@ -153,9 +153,20 @@ impl Family {
                 Arrangement { speaks: active, beside: Some(Place::Slot(*slot)) }
             }
             Some(Update { state: State::Trial, slot, .. }) => {
-                Arrangement { speaks: Place::Slot(*slot), beside: Some(active) }
+                let beside = (!self.is_alone()).then_some(active);
+                Arrangement { speaks: Place::Slot(*slot), beside }
             }
             _ => Arrangement { speaks: active, beside: None },
+        }
+    }
+
+    /// Whether a candidate has nothing beside which it could run: it goes on trial right after its self-test.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        match self.policy.before {
+            Before::Model => false,
+            Before::Release => self.kept.active == Place::Factory,
+            Before::Setting => true,
         }
     }
 
@@ -225,6 +236,7 @@ impl Family {
     #[must_use]
     pub fn proceed(&self) -> Option<Step> {
         match self.kept.open()?.state {
+            State::SelfTested if self.is_alone() => self.enter(State::Trial, [], [Effect::Arrange]),
             State::SelfTested => self.enter(State::Shadow, [], [Effect::Arrange]),
             _ => None,
         }
@@ -571,6 +583,7 @@ const fn is_its_fault(reason: UpdateReason) -> bool {
         | UpdateReason::NotFetched
         | UpdateReason::NoSpace
         | UpdateReason::Damaged
-        | UpdateReason::Withdrawn => false,
+        | UpdateReason::Withdrawn
+        | UpdateReason::NotConfigured => false,
     }
 }

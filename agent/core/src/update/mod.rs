@@ -22,6 +22,6 @@ mod tests;
 
 pub use codec::{CodecError, decode, encode};
 pub use family::{Arrangement, Declined, Effect, Event, Failure, Family, Interest, Step, Told};
-pub use policy::{Policy, Stage};
+pub use policy::{Before, Policy, Stage};
 pub use shelf::{Shelf, ShelfError};
 pub use state::{Bad, Kept, MAX_BAD, Place, Progress, Release, Slot, State, Update};

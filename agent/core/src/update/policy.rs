@@ -21,9 +21,23 @@ pub struct Stage {
     pub time: Duration,
 }
 
+/// What there is before a candidate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Before {
+    /// A model at all times: that of the configuration, or a release. A candidate runs beside it first.
+    #[default]
+    Model,
+    /// A release, or nothing: the configuration names no model of the family. The first release has no shadow.
+    Release,
+    /// What can't run beside another, such as a signal catalog: no candidate has a shadow.
+    Setting,
+}
+
 /// How long a candidate is watched, and what it may not do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Policy {
+    /// What there is before a candidate.
+    pub before: Before,
     /// Beside the active model.
     pub shadow: Stage,
     /// As the active one.
@@ -42,6 +56,7 @@ impl Default for Policy {
     fn default() -> Policy {
         let stage = Stage { windows: 12, time: Duration::from_secs(3_600) };
         Policy {
+            before: Before::Model,
             shadow: stage,
             trial: stage,
             attempts: 5,

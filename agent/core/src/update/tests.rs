@@ -411,3 +411,30 @@ fn the_bytes_of_a_state_file_are_pinned() {
     assert_eq!(UpdateStep::ALL.len(), 12);
     assert_eq!(Disagreements::default().total(), 0);
 }
+
+#[test]
+fn where_nothing_was_before_it_a_candidate_goes_on_trial_without_a_shadow() {
+    for before in [Before::Release, Before::Setting] {
+        let mut rig = Rig::new();
+        rig.family.set_policy(Policy { before, ..policy() });
+        rig.event(Event::Offered(release(1), Ok(()))).event(Event::Prepared).event(Event::Fetched);
+        rig.event(Event::Tested);
+        let expected = Arrangement { speaks: Place::Slot(Slot::A), beside: None };
+        assert_eq!(rig.family.arrangement(), expected, "{before:?}: {:?}", rig.told);
+        assert!(!rig.told.iter().any(|told| told == "in shadow"), "{:?}", rig.told);
+        let good = Comparison { windows: 20, ran: Duration::from_secs(1_200), ..Comparison::default() };
+        rig.event(Event::Compared(good));
+        assert_eq!(rig.family.kept().floor, 1, "{:?}", rig.told);
+        // The second has the first before it, unless it is a setting.
+        rig.event(Event::Offered(release(2), Ok(()))).event(Event::Prepared).event(Event::Fetched);
+        rig.event(Event::Tested);
+        let beside = rig.family.arrangement().beside;
+        assert_eq!(beside.is_some(), before == Before::Release);
+        // A failure on trial goes back to the first.
+        rig.event(Event::RollBack(None));
+        if before == Before::Setting {
+            assert_eq!(rig.family.kept().open(), None, "{:?}", rig.told);
+            assert_eq!(rig.family.arrangement().speaks, Place::Slot(Slot::A));
+        }
+    }
+}
