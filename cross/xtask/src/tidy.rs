@@ -1,9 +1,11 @@
 //! `cargo xtask tidy`: the rules of the house that no lint can say.
 //!
-//! `text` looks at each committed file by itself, `graph` at who depends on whom. A rule is a function from what
+//! `text` looks at each committed file by itself, `listening` at what the vehicle's programs do to a bus, `graph` at who
+//! depends on whom. A rule is a function from what
 //! it looks at to findings, so that each has a test with a sample that breaks it.
 
 mod graph;
+mod listening;
 mod text;
 
 use crate::shell;
@@ -40,6 +42,7 @@ pub(crate) fn run() -> Result<()> {
         let Ok(content) = fs::read_to_string(shell::root().join(file)) else { continue };
         read += 1;
         findings.extend(text::check(file, &content));
+        findings.extend(listening::check(file, &content));
         if let Some(warning) = text::warnings(file, &content) {
             println!("warning: {warning}");
         }

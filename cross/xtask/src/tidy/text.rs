@@ -140,7 +140,7 @@ fn reaches(code: &str, path: &str) -> Vec<usize> {
 }
 
 /// The places of `word` where no identifier goes on before or behind it.
-fn words<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
+pub(super) fn words<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
     let ident = |c: char| c.is_alphanumeric() || c == '_';
     code.match_indices(word).map(|(at, _)| at).filter(move |at| {
         let before = code[..*at].chars().next_back().is_some_and(ident);
