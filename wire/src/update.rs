@@ -148,11 +148,13 @@ pub enum UpdateReason {
     Asked,
     /// The cloud offers another release, or none.
     Withdrawn,
+    /// The vehicle's configuration has no model of the family, and does not name it as one that may come.
+    NotConfigured,
 }
 
 impl UpdateReason {
     /// All of them, in encoding order.
-    pub const ALL: [UpdateReason; 22] = [
+    pub const ALL: [UpdateReason; 23] = [
         Self::OtherHardware,
         Self::AgentTooOld,
         Self::OtherFeatures,
@@ -175,6 +177,7 @@ impl UpdateReason {
         Self::AttemptsUsed,
         Self::Asked,
         Self::Withdrawn,
+        Self::NotConfigured,
     ];
 
     /// A few words for a person.
@@ -203,6 +206,7 @@ impl UpdateReason {
             Self::AttemptsUsed => "trial attempts used up",
             Self::Asked => "asked for",
             Self::Withdrawn => "withdrawn",
+            Self::NotConfigured => "the vehicle has no model of the family",
         }
     }
 }
