@@ -2,20 +2,27 @@
 
 #![allow(clippy::print_stdout, reason = "a command's output room")]
 
+use crate::campaign::Campaign;
+use crate::{golden, load};
 use anyhow::Context as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
+use telltale_infer::Shape;
 use telltale_trust::{Floors, Folder, Identity, Roots, Stick, Verifier};
 use telltale_wire::bundle::{AgentVersion, Budget, BundleName, HardwareId};
 use telltale_wire::ids::VehicleId;
 use telltale_wire::time::WallTime;
-use telltale_workbench::bundle::{Bundle, Options, build, difference};
+use telltale_workbench::bundle::{
+    Built, Bundle, ConfigurationOptions, Examined, Options, build, build_configuration, difference,
+};
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
     /// Build a bundle of a model's folder; the same folder and options give the same bytes
     Build(BuildArgs),
+    /// Build a bundle of a configuration: a signal catalog with its DBC files, a campaign, or both
+    Configuration(ConfigurationArgs),
     /// Say what is in a bundle
     Show {
         /// The index: FOLDER/index/FAMILY/NAME-RELEASE.index
@@ -76,6 +83,53 @@ pub(crate) struct BuildArgs {
     data: Vec<PathBuf>,
 }
 
+const CONFIGURATION_HELP: &str = "\
+A configuration is signed, rolled out, tried and rolled back like a model, in a family of its own: `configuration`.
+
+Example of a campaign; what it leaves out stays as the vehicle's own configuration has it:
+  schema = 1
+  name = \"cells-in-the-cold\"
+  summary_s = 30
+  bus_statistics_s = 60
+  [snapshot]
+  before_s = 120
+  after_s = 60
+  per_hour = 12
+  signals = [\"Vehicle.Powertrain.TractionBattery.*\"]
+
+Example:
+  telltale bundle configuration --name winter --version 1.2.0 --release 4 --hardware bench-a \\
+    --catalog catalog.toml --campaign campaign.toml -o bundles";
+
+#[derive(clap::Args)]
+#[command(after_help = CONFIGURATION_HELP)]
+pub(crate) struct ConfigurationArgs {
+    /// Its name
+    #[arg(long)]
+    name: BundleName,
+    /// Its version, for people
+    #[arg(long)]
+    version: String,
+    /// The signal catalog; the DBC files that it names lie relative to it
+    #[arg(long, required_unless_present = "campaign")]
+    catalog: Option<PathBuf>,
+    /// The campaign: what is collected, and when
+    #[arg(long)]
+    campaign: Option<PathBuf>,
+    /// The folder to write to
+    #[arg(short, long)]
+    output: PathBuf,
+    /// The release counter: one more than that of the newest configuration
+    #[arg(long)]
+    release: u32,
+    /// Hardware that it was tested on; may be given several times
+    #[arg(long, required = true)]
+    hardware: Vec<HardwareId>,
+    /// The oldest agent that takes it
+    #[arg(long, default_value = env!("CARGO_PKG_VERSION"))]
+    min_agent: AgentVersion,
+}
+
 const VERIFY_HELP: &str = "\
 Examples:
   telltale bundle verify bundles/index/cell-fault/cell-fault-7.index
@@ -110,6 +164,7 @@ fn vehicle(text: &str) -> Result<VehicleId, String> {
 pub(crate) fn main(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Build(args) => make(args),
+        Command::Configuration(args) => configure(args),
         Command::Show { index } => show(&Bundle::open(&index)?),
         Command::Diff { old, new } => diff(&Bundle::open(&old)?, &Bundle::open(&new)?),
         Command::Verify(args) => verify(args),
@@ -126,12 +181,43 @@ fn make(args: BuildArgs) -> anyhow::Result<()> {
         golden_tolerance: args.golden_tolerance,
         author: args.author,
         data: args.data,
+        examine,
     };
-    let built = build(&args.model, &args.output, &options)?;
+    told(&build(&args.model, &args.output, &options)?);
+    Ok(())
+}
+
+/// Runs the model on its golden vectors, as the vehicle will.
+fn examine(model: &Examined<'_>) -> Result<(), String> {
+    let shape = |subjects| Shape {
+        channels: model.features.features.len(),
+        subjects,
+        output_channel: model.manifest.output.channel,
+    };
+    golden::check(model.golden, model.onnx, shape, model.tolerance).map(|_| ())
+}
+
+fn configure(args: ConfigurationArgs) -> anyhow::Result<()> {
+    if let Some(path) = &args.campaign {
+        Campaign::parse(&load::read_text(path)?).with_context(|| format!("{}", path.display()))?;
+    }
+    let options = ConfigurationOptions {
+        name: args.name,
+        version: args.version,
+        catalog: args.catalog,
+        campaign: args.campaign,
+        release: args.release,
+        hardware: args.hardware,
+        min_agent: args.min_agent,
+    };
+    told(&build_configuration(&args.output, &options)?);
+    Ok(())
+}
+
+fn told(built: &Built) {
     let (path, chunks) = (built.index.path(), built.index.chunks.len());
     println!("{path}: {} bytes in {chunks} chunks, {} of them new", built.index.length(), built.new_chunks);
     println!("sha256 {}", telltale_wire::digest::Digest::of(&built.bytes));
-    Ok(())
 }
 
 fn show(bundle: &Bundle) -> anyhow::Result<()> {

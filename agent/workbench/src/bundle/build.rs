@@ -30,6 +30,23 @@ pub struct Options {
     pub author: Option<String>,
     /// The data that it was trained on, named there by digest.
     pub data: Vec<PathBuf>,
+    /// Runs the model on its golden vectors before anything is written: a sentence on what is wrong.
+    pub examine: fn(&Examined<'_>) -> Result<(), String>,
+}
+
+/// What a model is examined by.
+#[derive(Debug)]
+pub struct Examined<'a> {
+    /// What it says of itself.
+    pub manifest: &'a Manifest,
+    /// Its features.
+    pub features: &'a FeatureSpec,
+    /// The ONNX file.
+    pub onnx: &'a [u8],
+    /// The text of its golden vectors.
+    pub golden: &'a str,
+    /// By how many steps an output may differ.
+    pub tolerance: u8,
 }
 
 /// What was built.
@@ -52,6 +69,7 @@ pub(super) struct Folder {
     manifest_text: Vec<u8>,
     features: Vec<u8>,
     golden: Vec<u8>,
+    golden_text: String,
     card: Vec<u8>,
 }
 
@@ -62,6 +80,15 @@ pub(super) struct Folder {
 /// [`BuildError`]: with the file at fault.
 pub fn build(folder: &Path, out: &Path, options: &Options) -> Result<Built, BuildError> {
     let folder = Folder::read(folder)?;
+    let golden = folder.path.join("golden.toml");
+    let examined = Examined {
+        manifest: &folder.manifest,
+        features: &folder.spec,
+        onnx: &folder.model,
+        golden: &folder.golden_text,
+        tolerance: options.golden_tolerance,
+    };
+    (options.examine)(&examined).map_err(|problem| BuildError::File { path: golden, problem })?;
     let name: BundleName = folder
         .manifest
         .name
@@ -76,32 +103,45 @@ pub fn build(folder: &Path, out: &Path, options: &Options) -> Result<Built, Buil
         (PartKind::Provenance, provenance(&folder, options)?),
         (PartKind::Sbom, sbom(&folder)?),
     ];
-    let length: u64 = parts.iter().map(|(_, bytes)| bytes.len() as u64).sum();
-    let exponent = chunk_exponent(length);
-    let chunks: Vec<&[u8]> = parts.iter().flat_map(|(_, bytes)| chunks_of(bytes, exponent)).collect();
-    let mut hardware = options.hardware.clone();
-    hardware.sort();
-    hardware.dedup();
     let index = BundleIndex {
         family: options.family.clone().unwrap_or_else(|| name.clone()),
         name,
         version: folder.manifest.version.clone(),
         release: options.release,
-        hardware,
+        hardware: options.hardware.clone(),
         min_agent: options.min_agent,
         features: folder.spec.digest,
         needs: needs(&folder)?,
         budget: options.budget,
         golden_tolerance: options.golden_tolerance,
-        chunk_exponent: exponent,
-        parts: parts
-            .iter()
-            .map(|(kind, bytes)| Part { kind: *kind, length: u32::try_from(bytes.len()).unwrap_or(u32::MAX) })
-            .collect(),
-        chunks: chunks.iter().map(|chunk| Digest::of(chunk)).collect(),
+        chunk_exponent: 0,
+        parts: Vec::new(),
+        chunks: Vec::new(),
     };
+    write_bundle(&folder.path, out, index, &parts)
+}
+
+/// Writes the bundle of these parts, and completes its index by them.
+pub(super) fn write_bundle(
+    from: &Path,
+    out: &Path,
+    mut index: BundleIndex,
+    parts: &[(PartKind, Vec<u8>)],
+) -> Result<Built, BuildError> {
+    let length: u64 = parts.iter().map(|(_, bytes)| bytes.len() as u64).sum();
+    let exponent = chunk_exponent(length);
+    let chunks: Vec<&[u8]> = parts.iter().flat_map(|(_, bytes)| chunks_of(bytes, exponent)).collect();
+    index.hardware.sort();
+    index.hardware.dedup();
+    index.chunk_exponent = exponent;
+    let part = |(kind, bytes): &(PartKind, Vec<u8>)| Part {
+        kind: *kind,
+        length: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+    };
+    index.parts = parts.iter().map(part).collect();
+    index.chunks = chunks.iter().map(|chunk| Digest::of(chunk)).collect();
     let path = out.join("index").join(index.path().to_string());
-    let bytes = index.encode().map_err(|source| BuildError::Bundle { path: folder.path.clone(), source })?;
+    let bytes = index.encode().map_err(|source| BuildError::Bundle { path: from.to_owned(), source })?;
     if open::read_if_there(&path)?.is_some_and(|held| held != bytes) {
         return Err(BuildError::ReleaseTaken(path));
     }
@@ -140,13 +180,15 @@ impl Folder {
             return Err(BuildError::File { path: path.join(&manifest.features), problem });
         }
         let golden = read("golden.toml")?;
-        let vectors: toml::Table = toml::from_str(&text("golden.toml", &golden)?).unwrap_or_default();
+        let golden_text = text("golden.toml", &golden)?;
+        let vectors: toml::Table = toml::from_str(&golden_text).unwrap_or_default();
         if vectors.get("vector").and_then(toml::Value::as_array).is_none_or(Vec::is_empty) {
             let problem = "it holds no golden vector: a vehicle could not test the model".into();
             return Err(BuildError::File { path: path.join("golden.toml"), problem });
         }
         let (model, card) = (read(&manifest.onnx)?, read("CARD.md")?);
-        Ok(Self { path: path.to_owned(), manifest, spec, model, manifest_text, features, golden, card })
+        let path = path.to_owned();
+        Ok(Self { path, manifest, spec, model, manifest_text, features, golden, golden_text, card })
     }
 
     /// The parts that came from files, with their names.

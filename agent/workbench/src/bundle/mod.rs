@@ -1,14 +1,16 @@
-//! Bundles: a model's folder made into what travels to vehicles, looked into, compared and verified.
+//! Bundles: a model's folder, or a configuration, made into what travels to vehicles, looked into, compared and verified.
 //!
 //! Building is reproducible: the same folder and options give the same bytes, on any machine and at any time. So
 //! nothing in a bundle says when or where it was built; its provenance names what went in by digest.
 
 mod build;
+mod configuration;
 mod diff;
 mod open;
 mod provenance;
 
-pub use build::{Built, Options, build};
+pub use build::{Built, Examined, Options, build};
+pub use configuration::{ConfigurationOptions, build_configuration};
 pub use diff::{Difference, PartDifference, difference};
 pub use open::Bundle;
 

@@ -22,6 +22,7 @@ fn options(release: u32) -> Options {
         golden_tolerance: 0,
         author: Some("a test".into()),
         data: vec![],
+        examine: |_| Ok(()),
     }
 }
 
@@ -210,4 +211,52 @@ fn what_a_change_of_one_percent_costs() {
         assert!(contiguous < 0.05, "{length}: {contiguous}");
         assert!(contiguous < runs[0] && runs[0] < runs[1] && runs[1] <= runs[2]);
     }
+}
+
+#[test]
+fn a_model_that_fails_its_examination_is_not_built() {
+    let dir = tempfile::tempdir().unwrap();
+    let examine = |seen: &Examined<'_>| {
+        assert_eq!((seen.manifest.name.as_str(), seen.features.features.len()), ("cell-fault", 8));
+        assert!(!seen.onnx.is_empty() && seen.golden.contains("[[vector]]"));
+        Err("output 3 differs".into())
+    };
+    let error = build(&cell_fault(), dir.path(), &Options { examine, ..options(1) }).unwrap_err();
+    assert!(error.to_string().contains("golden.toml: output 3 differs"), "{error}");
+    assert!(tree(dir.path()).is_empty(), "nothing is written");
+}
+
+#[test]
+fn a_configuration_brings_its_catalog_with_the_dbc_files_that_it_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let campaign = dir.path().join("campaign.toml");
+    fs::write(&campaign, "schema = 1\nname = \"a\"\n").unwrap();
+    let mut options = ConfigurationOptions {
+        name: "sim".parse().unwrap(),
+        version: "1".into(),
+        catalog: Some(cell_fault().join("catalog-sim.toml")),
+        campaign: Some(campaign),
+        release: 2,
+        hardware: vec!["bench-a".parse().unwrap()],
+        min_agent: AgentVersion::default(),
+    };
+    let out = dir.path().join("out");
+    let built = build_configuration(&out, &options).unwrap();
+    assert_eq!(built.index.path().to_string(), "configuration/sim-2.index");
+    let bundle = Bundle::open(&out.join("index/configuration/sim-2.index")).unwrap();
+    bundle.verify().unwrap();
+    let documents = bundle.part(PartKind::Catalog).unwrap().unwrap();
+    let documents = telltale_wire::bundle::Documents::decode(&documents).unwrap();
+    let names: Vec<&str> = documents.files.iter().map(|file| file.name.as_str()).collect();
+    assert_eq!(names, ["catalog-sim.toml", "bms.dbc"]);
+    assert_eq!(documents.find("bms.dbc"), Some(fs::read(cell_fault().join("bms.dbc")).unwrap().as_slice()));
+
+    // A catalog that no vehicle could use is not built, nor is nothing at all.
+    let broken = dir.path().join("broken.toml");
+    fs::write(&broken, "schema = 1\n[[bus]]\nname = \"bms\"\ndbc = [\"absent.dbc\"]\n").unwrap();
+    options.catalog = Some(broken);
+    let error = build_configuration(&out, &options).unwrap_err().to_string();
+    assert!(error.contains("broken.toml") && error.contains("absent.dbc"), "{error}");
+    (options.catalog, options.campaign) = (None, None);
+    assert!(matches!(build_configuration(&out, &options), Err(BuildError::Bundle { .. })));
 }
