@@ -11,12 +11,13 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use telltale_repository::RepositoryError;
 use telltale_repository::director::{
     Director as Signer, Issued, TARGETS_DAYS, TIMESTAMP_DAYS, Versions, expires,
 };
 use telltale_repository::key::SigningKey;
 use telltale_repository::metadata::{Custom, Envelope, Expires, Metadata, Root, Target};
+use telltale_repository::{Repository, RepositoryError};
+use telltale_wire::bundle::IndexPath;
 use telltale_wire::desired::{self, DesiredError, DesiredState};
 use telltale_wire::ids::VehicleId;
 use telltale_wire::time::WallTime;
@@ -61,6 +62,9 @@ pub enum DirectorError {
     /// The commands.
     #[error("the commands can't be sent: {0}")]
     Desired(#[from] DesiredError),
+    /// There is nothing to write for this vehicle.
+    #[error("no rollout offers {0} anything, no command waits for it, or it has never called")]
+    Nothing(String),
     /// Other requests of the same vehicle were faster, several times.
     #[error("the vehicle asks too often at once")]
     Race,
@@ -113,6 +117,34 @@ impl Director {
             _ if name == format!("{}.targets.json", issue.targets_v) => Some(issue.targets),
             _ => None,
         })
+    }
+
+    /// Writes a USB stick with what this vehicle is to have now, commands included; gives the version of it. It is signed
+    /// and kept as for the vehicle's own question, so that a vehicle may be told by stick and by server in any order.
+    ///
+    /// # Errors
+    /// [`DirectorError::Nothing`] if nothing was ever wanted of it.
+    pub(crate) async fn export(
+        &self,
+        vehicle: &VehicleId,
+        out: &Path,
+        now: WallTime,
+    ) -> Result<Exported, DirectorError> {
+        let nothing = || DirectorError::Nothing(vehicle.to_string());
+        let issue = self.current(vehicle, now, Need::Files).await?.ok_or_else(nothing)?;
+        let Metadata::Targets(targets) = Envelope::parse(&issue.targets, "targets")?.metadata()? else {
+            return Err(nothing());
+        };
+        let paths = targets.targets.keys().filter(|path| *path != desired::TARGET);
+        let bundles: Vec<IndexPath> = paths.filter_map(|path| path.parse().ok()).collect();
+        let Issue { targets, snapshot, timestamp, desired, .. } = issue.clone();
+        let issued = Issued { versions: versions(Some(&issue)), targets, snapshot, timestamp };
+        let repository = Repository::open(&self.folder);
+        repository.write_stick(out, &issued, &bundles)?;
+        if let Some(desired) = &desired {
+            repository.write_desired(out, desired)?;
+        }
+        Ok(Exported { version: issued.versions.targets, ends: expires(&issued.timestamp)?, bundles })
     }
 
     /// A file of the image repository's.
@@ -210,6 +242,14 @@ impl Director {
         let issued = self.signer.issue(vehicle, before, &targets, now)?;
         Ok(issue(issued, wanted.fingerprint.0.to_vec(), desired))
     }
+}
+
+/// What a stick holds.
+pub(crate) struct Exported {
+    pub(crate) version: u64,
+    /// From then on the vehicle refuses it.
+    pub(crate) ends: WallTime,
+    pub(crate) bundles: Vec<IndexPath>,
 }
 
 /// What a request needs of what is signed.

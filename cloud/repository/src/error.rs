@@ -4,6 +4,7 @@ use crate::key::KeyId;
 use std::io;
 use std::path::PathBuf;
 use telltale_wire::bundle::BundleError;
+use telltale_wire::time::WallTime;
 
 /// Why the signing side could not do something.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +93,14 @@ pub enum RepositoryError {
     /// Something is staged that the change would not see.
     #[error("{0} is staged and not published yet: `repository sign` and publish it, or delete the file")]
     Staged(String),
+    /// Metadata whose end has come.
+    #[error("{role} ended at {ends}, and vehicles refuse all that it names: `repository publish` or `renew`")]
+    Ended {
+        /// The role.
+        role: String,
+        /// When.
+        ends: WallTime,
+    },
     /// The same release with other content.
     #[error("{0} is published with other content: a release never changes, count it up")]
     ReleaseTaken(String),

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use telltale_wire::bundle::IndexPath;
 
 /// The longest metadata file that is read, in bytes.
-const MAX_METADATA: u64 = 16 * 1024 * 1024;
+pub(crate) const MAX_METADATA: u64 = 16 * 1024 * 1024;
 
 /// Which of the two repositories.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -16,6 +16,7 @@ mod error;
 mod files;
 pub mod key;
 pub mod metadata;
+mod proof;
 mod publish;
 mod stick;
 

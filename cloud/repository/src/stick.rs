@@ -49,6 +49,16 @@ impl Repository {
     }
 }
 
+impl Repository {
+    /// Adds the file of commands to a stick: `issued` of [`Repository::write_stick`] must name it.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write_desired(&self, out: &Path, desired: &[u8]) -> Result<(), RepositoryError> {
+        write(&out.join(Side::Director.folder()).join(telltale_wire::desired::TARGET), desired)
+    }
+}
+
 fn copy(from: &Path, to: &Path, limit: u64) -> Result<Vec<u8>, RepositoryError> {
     let gone = || RepositoryError::Io {
         action: "read",

@@ -5,7 +5,7 @@ use crate::sync::now;
 use anyhow::{Result, anyhow};
 use clap::{Args, Subcommand, ValueEnum};
 use telltale_wire::desired::{
-    Command, Feature, FeatureSwitch, Installed, LogLevel, Pin, Rollback, SnapshotNow,
+    Command, Feature, FeatureSwitch, Installed, LogLevel, ModelSwitch, Pin, Rollback, SnapshotNow,
 };
 use telltale_wire::digest::Digest;
 use telltale_wire::ids::VehicleId;
@@ -19,6 +19,7 @@ Examples:
   telltale-cloud command --db fleet.db --by ann --why 'odd cell 42' bench-01 snapshot --before-s 60 --after-s 10
   telltale-cloud command --db fleet.db --by ann bench-01 log-level info,telltale_agent::uplink=debug
   telltale-cloud command --db fleet.db --by ann --why 'bad release' bench-01 rollback cell-fault 3
+  telltale-cloud command --db fleet.db --by ann --why 'costs too many bytes' bench-01 feature statistics off
   telltale-cloud command --db fleet.db bench-01 list
 
 A command is signed by the director, obeyed once, and acknowledged. None reaches an actuator. It is void after --hours.")]
@@ -58,11 +59,18 @@ enum What {
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=3_600))]
         after_s: u32,
     },
-    /// Switch a part of the agent off or on.
+    /// Switch a part of the agent off or on; it stays so over starts.
     Feature {
-        /// Which: snapshots, statistics, models or updates.
+        /// Which: snapshots, statistics, models, updates, metrics or campaign.
         #[arg(value_parser = feature)]
         feature: Feature,
+        /// Off or on.
+        state: Switch,
+    },
+    /// Let a model run or not; the catalog's limits speak for one that does not.
+    Model {
+        /// Its name.
+        model: String,
         /// Off or on.
         state: Switch,
     },
@@ -140,6 +148,9 @@ impl What {
             }),
             Self::Feature { feature, state } => {
                 Command::Feature(FeatureSwitch { feature: *feature, on: matches!(state, Switch::On) })
+            }
+            Self::Model { model, state } => {
+                Command::Model(ModelSwitch { model: model.clone(), on: matches!(state, Switch::On) })
             }
             Self::Pin { family } => Command::Pin(Pin { family: family.clone(), pinned: true }),
             Self::Unpin { family } => Command::Pin(Pin { family: family.clone(), pinned: false }),

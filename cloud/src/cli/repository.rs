@@ -2,6 +2,8 @@
 
 #![allow(clippy::print_stdout, reason = "a command's output room")]
 
+use super::person::Db;
+use crate::director::{self, OtaConfig};
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
@@ -66,6 +68,15 @@ Example:
 The stick's metadata gets the versions after --after: the newest that the vehicle was given, by the server or by a
 stick, 0 if none. The server has to go on from the one that is printed.")]
     Stick(Stick),
+    /// Write a USB stick with what the server has for one vehicle now: models, configuration and commands.
+    #[command(after_help = "\
+Example:
+  telltale-cloud repository export --dir repo --db fleet.db --director online/director.pem --vehicle bench-01 \\
+    --out /media/usb
+
+and at the vehicle, before the end that is printed: telltale model install /media/usb. Versions are those of the server's
+database, so that the vehicle may be told by stick and over the air in any order.")]
+    Export(Export),
 }
 
 /// The repository's folder, and keys to sign with.
@@ -207,6 +218,25 @@ pub(super) struct Stick {
     paths: Vec<IndexPath>,
 }
 
+/// See [`RepositoryCommand::Export`].
+#[derive(Debug, Args)]
+pub(super) struct Export {
+    /// The repository's folder.
+    #[arg(long)]
+    dir: PathBuf,
+    #[command(flatten)]
+    db: Db,
+    /// The vehicle that it is for.
+    #[arg(long, value_parser = super::vehicle_id)]
+    vehicle: VehicleId,
+    /// The director's private key.
+    #[arg(long, value_name = "FILE")]
+    director: PathBuf,
+    /// The stick's folder.
+    #[arg(long)]
+    out: PathBuf,
+}
+
 /// Which of the two repositories.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum Which {
@@ -266,6 +296,7 @@ impl RepositoryCommand {
             }),
             Self::Status(it) => it.run(now),
             Self::Stick(it) => it.run(now),
+            Self::Export(it) => super::runtime()?.block_on(it.run(now)),
         }
     }
 }
@@ -360,6 +391,22 @@ impl Stick {
         let issued = director.issue(&self.vehicle, before, &targets, now)?;
         repository.write_stick(&self.out, &issued, &self.paths)?;
         println!("wrote {} for {}: version {}", self.out.display(), self.vehicle, issued.versions.targets);
+        Ok(())
+    }
+}
+
+impl Export {
+    async fn run(self, now: WallTime) -> Result<()> {
+        let store = self.db.open().await?;
+        let config = OtaConfig { repository: self.dir, key: self.director };
+        let director = director::Director::open(store.clone(), &config)?;
+        let exported = director.export(&self.vehicle, &self.out, now).await?;
+        store.close().await;
+        let (out, vehicle) = (self.out.display(), &self.vehicle);
+        println!("wrote {out} for {vehicle}: version {}, good until {}", exported.version, exported.ends);
+        for bundle in exported.bundles {
+            println!("  {bundle}");
+        }
         Ok(())
     }
 }

@@ -6,11 +6,14 @@ use crate::rollout::{Person, Plan, Verb};
 use crate::store::Store;
 use crate::store::ota::{RolloutLine, RolloutReport};
 use crate::sync::now;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use clap::{Args, Subcommand};
 use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use telltale_repository::Repository;
+use telltale_repository::metadata::Target;
+use telltale_wire::bundle::{BundleIndex, IndexPath};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum RolloutCommand {
@@ -20,7 +23,8 @@ pub(super) enum RolloutCommand {
     #[command(after_help = "\
 Example:
   telltale-cloud rollout example > plan.toml
-  telltale-cloud rollout create --db fleet.db --by ann --model cell-fault/cell-fault-3.index --plan plan.toml
+  telltale-cloud rollout create --db fleet.db --by ann --repository repo --model cell-fault/cell-fault-3.index \\
+    --plan plan.toml
   telltale-cloud rollout approve --db fleet.db --by ben 1
   telltale-cloud rollout start --db fleet.db --by ann 1")]
     Create {
@@ -34,6 +38,9 @@ Example:
         /// The plan, a TOML file.
         #[arg(long)]
         plan: PathBuf,
+        /// The repository's folder: the model must be signed for there, for the hardware that its index names.
+        #[arg(long, value_name = "DIR")]
+        repository: Option<PathBuf>,
         /// As JSON.
         #[arg(long)]
         json: bool,
@@ -114,10 +121,13 @@ impl RolloutCommand {
     pub(super) async fn run(self) -> Result<()> {
         match self {
             Self::Example => print(EXAMPLE),
-            Self::Create { db, by, model, plan, json } => {
+            Self::Create { db, by, model, plan, repository, json } => {
                 let text = read(&plan)?;
                 let plan = Plan::read(&text).with_context(|| format!("{}", plan.display()))?;
                 let store = db.open().await?;
+                if let Some(repository) = repository {
+                    signed_for(&store, &repository, &model).await?;
+                }
                 let id = store.create_rollout(&model, &plan, &by.name(), &by.why, now()).await?;
                 if json {
                     return print_json(&store.rollout(id, now()).await?.line);
@@ -141,6 +151,37 @@ impl RolloutCommand {
             }
         }
     }
+}
+
+/// Whether vehicles will find the model signed for: without that a rollout ends in refusals.
+async fn signed_for(store: &Store, repository: &Path, model: &str) -> Result<()> {
+    let path: IndexPath = model.parse().map_err(|_| anyhow!("{model} is no FAMILY/NAME-RELEASE.index"))?;
+    let Some(body) = store.index(model).await? else { return Ok(()) };
+    let index = BundleIndex::decode(&body).with_context(|| format!("the stored index of {model}"))?;
+    let target = Repository::open(repository).proven_target(&path, now())?;
+    let target = target.with_context(|| {
+        format!(
+            "{model} is not published in {}: `telltale-cloud repository add`, sign and publish it",
+            repository.display()
+        )
+    })?;
+    ensure!(
+        target.length == body.len() as u64 && target.hashes == Target::of(&body, None).hashes,
+        "{model} is published with other content than what was imported"
+    );
+    let custom = target
+        .custom
+        .with_context(|| format!("{model} is signed without hardware ids: no vehicle takes it"))?;
+    let agrees = custom.hardware_ids == index.hardware
+        && custom.release == index.release
+        && custom.family == index.family;
+    ensure!(
+        agrees,
+        "{model} is signed for {:?}, its index is for {:?}: no vehicle takes it",
+        custom.hardware_ids,
+        index.hardware
+    );
+    Ok(())
 }
 
 impl Asked {

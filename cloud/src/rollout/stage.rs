@@ -122,7 +122,8 @@ const fn is_fault(reason: UpdateReason) -> bool {
         | UpdateReason::Pinned
         | UpdateReason::Unconfirmed
         | UpdateReason::Asked
-        | UpdateReason::Withdrawn => false,
+        | UpdateReason::Withdrawn
+        | UpdateReason::NotConfigured => false,
         UpdateReason::OtherFeatures
         | UpdateReason::KnownBad
         | UpdateReason::NotVerified

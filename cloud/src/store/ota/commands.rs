@@ -144,6 +144,9 @@ fn describe(command: &Command) -> String {
         Command::Feature(switch) => {
             format!("switch {} {}", switch.feature.name(), if switch.on { "on" } else { "off" })
         }
+        Command::Model(switch) => {
+            format!("switch the model {} {}", switch.model, if switch.on { "on" } else { "off" })
+        }
         Command::Pin(pin) => format!("{} {}", if pin.pinned { "pin" } else { "unpin" }, pin.family),
         Command::Rollback(back) => format!("roll {} back from release {}", back.family, back.release),
         Command::Catalog(of) => format!("use the catalog {}", of.digest.short()),
