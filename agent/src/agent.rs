@@ -12,8 +12,8 @@ use crate::mailbox::{Post, mailbox};
 use crate::memory;
 use crate::notify::{Notifier, keep_telling, watchdog_period};
 use crate::observe::{Observer, Seen};
-use crate::prepare::Prepared;
-use crate::reload::Reloader;
+use crate::prepare::{Assembled, Prepared};
+use crate::reload::{InForce, Reloader};
 use crate::state;
 use crate::store::{Clock, Store, StoreHandle};
 use crate::update::{self, Depot, Inbox, UpdateFacts, Updates, orders};
@@ -71,8 +71,11 @@ impl Agent {
             depot.start();
             prepared = Prepared::read(config.clone(), &budget, Some(depot))?;
         }
-        remember(&mut prepared.pipeline, directory)?;
-        let Prepared { catalog, pipeline, .. } = &prepared;
+        remember(&mut prepared.assembled.pipeline, directory)?;
+        let Assembled { catalog, pipeline, running, .. } = &prepared.assembled;
+        if let Some(depot) = &depot {
+            depot.runs(running.clone());
+        }
         let clock: Clock = Arc::new(now);
         let (store, report) = Store::start(files, config.spool.spool(), boot, Arc::clone(&clock))?;
         log::info!(
@@ -118,7 +121,9 @@ impl Ties<'_> {
     async fn serve(self, prepared: Prepared) -> anyhow::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let Prepared { config, catalog, pipeline } = prepared;
+        let Prepared { config, assembled } = prepared;
+        let in_force_first = InForce::of(&assembled);
+        let Assembled { catalog, pipeline, .. } = assembled;
         let notifier = Arc::new(Notifier::from_environment());
         let totals = Arc::new(Mutex::new(Counts::default()));
         let stop = Arc::new(AtomicBool::new(false));
@@ -133,7 +138,7 @@ impl Ties<'_> {
             store: self.store.clone(),
             clock: Arc::clone(&self.clock),
             notifier: Arc::clone(&notifier),
-            catalog: tokio::sync::Mutex::new(catalog.clone()),
+            catalog: tokio::sync::Mutex::new(in_force_first),
             depot: self.depot.clone(),
             in_force,
         });
@@ -153,7 +158,7 @@ impl Ties<'_> {
             orders: self.depot.as_ref().map(|_| orders),
         };
         open_control(&config, desk);
-        open_metrics(&config, observer);
+        open_metrics(&config, observer, self.depot.clone());
         let (store, totals_seen) = (self.store.clone(), Arc::clone(&totals));
         let capture = Capture { store, stop: Arc::clone(&stop), totals, mailbox };
         let mut capture = capture.start(&config, catalog, pipeline)?;
@@ -263,6 +268,7 @@ impl Ties<'_> {
             uplink,
             seen,
             updates,
+            depot: self.depot.clone(),
         }
     }
 }
@@ -317,14 +323,14 @@ fn open_control(config: &Config, desk: Desk) {
 }
 
 #[cfg(feature = "metrics")]
-fn open_metrics(config: &Config, observer: Arc<Observer>) {
+fn open_metrics(config: &Config, observer: Arc<Observer>, depot: Option<Arc<Depot>>) {
     if let Some(address) = config.metrics.listen {
-        tokio::spawn(crate::metrics::serve(address, observer));
+        tokio::spawn(crate::metrics::serve(address, observer, depot));
     }
 }
 
 #[cfg(not(feature = "metrics"))]
-fn open_metrics(config: &Config, _observer: Arc<Observer>) {
+fn open_metrics(config: &Config, _observer: Arc<Observer>, _depot: Option<Arc<Depot>>) {
     if config.metrics.listen.is_some() {
         log::warn!("`metrics.listen` is set, but this build has no metrics (feature `metrics`)");
     }

@@ -13,6 +13,7 @@ pub use snapshot::SnapshotSettings;
 pub use source::{BridgeSettings, SourceConfig};
 pub use spool::{DropSetting, DropSettings, SpoolSettings};
 pub use trip::{RangeSettings, TripSettings};
+pub(crate) use update::CONFIGURATION_LOOKS;
 pub use update::{StageSettings, UpdateSettings};
 pub use uplink::{ShareSettings, UplinkSettings};
 

@@ -4,6 +4,7 @@
 //! and an asynchronous task syncs it. [`agent`] composes the three.
 
 pub mod agent;
+mod campaign;
 mod capture;
 mod check;
 pub mod cli;
@@ -13,6 +14,7 @@ pub mod control;
 mod desk;
 pub mod drive;
 pub mod files;
+mod golden;
 pub mod guard;
 mod limits;
 pub mod load;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 use telltale_core::frame::{BusId, CanId};
-use telltale_core::pipeline::{Comparison, Outline, Pipeline, View};
+use telltale_core::pipeline::{Comparison, Outline, Pipeline, SwitchedOff, View};
 use telltale_core::snapshot::{SnapshotRequest, Triggered};
 use telltale_wire::record::Record;
 use thiserror::Error;
@@ -28,6 +28,8 @@ enum Mail {
     Compare(Vec<Comparison>, oneshot::Sender<Vec<Comparison>>),
     /// Go on with another pipeline; the one before comes back.
     Swap(Box<Swap>, oneshot::Sender<Result<Box<Swap>, SourceError>>),
+    /// Switch parts of the pipeline off and on.
+    Switch(SwitchedOff, oneshot::Sender<()>),
     /// Take a snapshot: what it is for, and what of it is asked.
     Snapshot(String, SnapshotRequest, oneshot::Sender<Triggered>),
 }
@@ -86,8 +88,8 @@ impl Mailbox {
         mailbox().1
     }
 
-    /// Answers what has come, and counts a turn of the loop. Neither waits nor allocates, but for a snapshot
-    /// and for the records of a pipeline that is replaced, which go to `sink`.
+    /// Answers what has come, and counts a turn of the loop. Neither waits nor allocates, but for a snapshot, a switch
+    /// and the records of a pipeline that is replaced, which go to `sink`.
     pub fn serve(
         &self,
         source: &mut dyn Source,
@@ -118,6 +120,10 @@ impl Mailbox {
                         std::mem::swap(pipeline, &mut swap.pipeline);
                         swap
                     }));
+                }
+                Mail::Switch(off, reply) => {
+                    pipeline.switch(off);
+                    let _ = reply.send(());
                 }
                 Mail::Snapshot(note, request, reply) => {
                     let _ = reply.send(pipeline.trigger_snapshot(source.now(), note, &request));
@@ -159,6 +165,15 @@ impl Post {
     pub async fn snapshot(&self, note: String, request: SnapshotRequest) -> Result<Triggered, Unanswered> {
         let (reply, answer) = oneshot::channel();
         self.send(Mail::Snapshot(note, request, reply), answer).await
+    }
+
+    /// Switches parts of the pipeline off, and all others on.
+    ///
+    /// # Errors
+    /// [`Unanswered`].
+    pub async fn switch(&self, off: SwitchedOff) -> Result<(), Unanswered> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Mail::Switch(off, reply), answer).await
     }
 
     /// Gives the loop another pipeline to go on with; the one before comes back.

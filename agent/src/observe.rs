@@ -9,7 +9,7 @@ use crate::status::{
 };
 use crate::store::{Clock, StoreHandle};
 use crate::trips::{ConditionFacts, RangeFacts, TripFacts};
-use crate::update::UpdateFacts;
+use crate::update::{Depot, UpdateFacts};
 use crate::uplink::UplinkView;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,6 +48,8 @@ pub(crate) struct Observer {
     pub(crate) seen: Seen,
     /// Where updates stand, if there is an `[update]`.
     pub(crate) updates: Option<watch::Receiver<Vec<UpdateFacts>>>,
+    /// What knows of the cloud's switches, if there is one.
+    pub(crate) depot: Option<Arc<Depot>>,
 }
 
 /// What was seen last, by whoever asked.
@@ -99,6 +101,7 @@ impl Observer {
             capture: CaptureFacts { state, ..CaptureFacts::default() },
             spool: stats.map(|stats| self.spool(&stats)),
             updates: self.updates(),
+            switched_off: self.depot.as_ref().map_or_else(Vec::new, |depot| depot.switches().words()),
             uplink: self.uplink_url.clone().map(|url| uplink(url, &self.uplink.borrow(), now.mono)),
             memory: MemoryFacts { pss_bytes: memory::pss_bytes(), peak_rss_bytes: memory::peak_rss_bytes() },
             ..StatusReport::default()

@@ -6,7 +6,7 @@ use crate::guard::Budget;
 use crate::logging;
 use crate::mailbox::{Post, Swap};
 use crate::notify::Notifier;
-use crate::prepare::{self, Prepared};
+use crate::prepare::{self, Assembled, Prepared};
 use crate::store::{Clock, StoreHandle};
 use crate::update::Depot;
 use anyhow::{Context as _, bail};
@@ -15,9 +15,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use telltale_core::catalog::Catalog;
 use telltale_core::frame::{BusId, CanId};
-use telltale_core::pipeline::Pipeline;
+use telltale_core::pipeline::Outline;
+use telltale_core::update::Failure;
 use telltale_wire::agent_event::{AgentChange, AgentEvent};
+use telltale_wire::digest::Digest;
 use telltale_wire::record::Record;
+use telltale_wire::update::UpdateReason;
 use tokio::sync::{Mutex, watch};
 
 /// The messages that the catalog asks for.
@@ -31,6 +34,25 @@ pub(crate) fn wanted(catalog: &Catalog) -> Vec<(BusId, CanId)> {
         .collect()
 }
 
+/// What the pipeline was made by.
+pub(crate) struct InForce {
+    pub(crate) catalog: Catalog,
+    /// The digest of the campaign that the configuration from over the air brought.
+    pub(crate) campaign: Option<Digest>,
+    /// What the pipeline consists of.
+    pub(crate) outline: Arc<Outline>,
+}
+
+impl InForce {
+    pub(crate) fn of(assembled: &Assembled) -> InForce {
+        InForce {
+            catalog: assembled.catalog.clone(),
+            campaign: assembled.campaign.as_ref().map(|campaign| campaign.digest),
+            outline: Arc::clone(assembled.pipeline.outline()),
+        }
+    }
+}
+
 /// Reads the configuration again, one reload at a time.
 pub(crate) struct Reloader {
     pub(crate) path: PathBuf,
@@ -39,8 +61,8 @@ pub(crate) struct Reloader {
     pub(crate) store: StoreHandle,
     pub(crate) clock: Clock,
     pub(crate) notifier: Arc<Notifier>,
-    /// The catalog in force.
-    pub(crate) catalog: Mutex<Catalog>,
+    /// The catalog in force, and what is made by it.
+    pub(crate) catalog: Mutex<InForce>,
     /// Where updated models are, if there is an `[update]`.
     pub(crate) depot: Option<Arc<Depot>>,
     /// The configuration in force; whoever follows it takes up what may change.
@@ -53,9 +75,9 @@ impl Reloader {
     /// # Errors
     /// What is wrong; nothing has changed then.
     pub(crate) async fn reload(&self) -> Result<String, String> {
-        let mut catalog = self.catalog.lock().await;
+        let mut in_force = self.catalog.lock().await;
         self.notifier.reloading();
-        let outcome = self.try_reload(&mut catalog).await;
+        let outcome = self.try_reload(&mut in_force).await;
         self.notifier.ready();
         let (change, outcome) = match outcome {
             Ok((change, summary)) => {
@@ -73,65 +95,85 @@ impl Reloader {
         outcome
     }
 
-    async fn try_reload(&self, catalog: &mut Catalog) -> anyhow::Result<(AgentChange, String)> {
+    async fn try_reload(&self, in_force: &mut InForce) -> anyhow::Result<(AgentChange, String)> {
         let (path, budget, depot) = (self.path.clone(), self.budget.clone(), self.depot.clone());
         let read = move || Prepared::read(Config::read(&path)?, &budget, depot.as_deref());
-        let Prepared { config, catalog: fresh, pipeline } = tokio::task::spawn_blocking(read).await??;
+        let Prepared { config, assembled } = tokio::task::spawn_blocking(read).await??;
         let before = Arc::clone(&self.in_force.borrow());
-        let fixed = fixed(&before, &config, catalog, &fresh);
+        let mut fixed = fixed(&before, &config);
+        fixed.extend(fixed_of_catalogs(&config, &in_force.catalog, &assembled.catalog));
         if !fixed.is_empty() {
             bail!("{} can't change while the agent runs: restart it for that", fixed.join(", "));
         }
-        let models: Vec<_> = pipeline.models().cloned().collect();
-        let summary = format!("catalog {}, {} models", fresh.digest().short(), models.len());
-        self.swap(pipeline, &fresh).await?;
+        let (fresh, models) = (assembled.catalog.digest(), assembled.pipeline.models().cloned());
+        let models: Vec<_> = models.collect();
+        let summary = format!("catalog {}, {} models", fresh.short(), models.len());
+        self.swap(assembled, in_force).await?;
         if config.log.level != before.log.level {
             logging::change(&config.log.level)?;
         }
         self.budget.set(config.limits.inference());
-        let change = AgentChange::Reloaded { catalog: fresh.digest(), models };
-        *catalog = fresh;
+        let change = AgentChange::Reloaded { catalog: fresh, models };
         self.in_force.send_replace(Arc::new(config));
         Ok((change, summary))
     }
 
-    /// Lets the models run that the life cycle of their updates says, everything else as it is.
+    /// Lets run what the life cycles of the updates say, models and configuration, everything else as it is.
     ///
     /// # Errors
-    /// What can't be loaded, or that the capture loop did not take it; what ran runs on.
+    /// What can't be used, or that the capture loop did not take it; what ran runs on.
     pub(crate) async fn rearrange(&self, depot: Arc<Depot>) -> anyhow::Result<()> {
-        let catalog = self.catalog.lock().await;
-        let (fresh, config, budget) =
-            (catalog.clone(), Arc::clone(&self.in_force.borrow()), self.budget.clone());
-        let assemble = move || {
-            let cast = depot.cast(&config.models, &fresh, &budget)?;
-            prepare::pipeline(&config, &fresh, cast)
+        let mut in_force = self.catalog.lock().await;
+        let (config, budget) = (Arc::clone(&self.in_force.borrow()), self.budget.clone());
+        let settings = Arc::clone(&config);
+        let assemble = move || prepare::assemble(&settings, &budget, &depot);
+        let assembled = tokio::task::spawn_blocking(assemble).await??;
+        let fixed = fixed_of_catalogs(&config, &in_force.catalog, &assembled.catalog);
+        anyhow::ensure!(fixed.is_empty(), "{} can't change while the agent runs", fixed.join(", "));
+        self.swap(assembled, &mut in_force).await
+    }
+
+    /// Whether the configuration under way could be in force: all of a pipeline is made with it, and given up again.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) async fn rehearse(&self, depot: Arc<Depot>) -> Result<(), Failure> {
+        let not_loadable = |why: String| Failure { reason: UpdateReason::NotLoadable, why };
+        let in_force = self.catalog.lock().await;
+        let (config, budget) = (Arc::clone(&self.in_force.borrow()), self.budget.clone());
+        let settings = Arc::clone(&config);
+        let work = move || {
+            let setup = depot.candidate_setup(&settings)?;
+            let rehearsed = prepare::rehearse(&settings, &budget, &depot, setup);
+            rehearsed.map_err(|error| not_loadable(format!("{error:#}")))
         };
-        let pipeline = tokio::task::spawn_blocking(assemble).await??;
-        self.swap(pipeline, &catalog).await
+        let made =
+            tokio::task::spawn_blocking(work).await.map_err(|panic| not_loadable(panic.to_string()))??;
+        let fixed = fixed_of_catalogs(&config, &in_force.catalog, &made.catalog);
+        let why = || not_loadable(format!("{} can't change while the agent runs", fixed.join(", ")));
+        if fixed.is_empty() { Ok(()) } else { Err(why()) }
     }
 
     /// The old pipeline is dropped here, off the capture thread.
-    async fn swap(&self, pipeline: Pipeline, catalog: &Catalog) -> anyhow::Result<()> {
-        let swap = Swap { pipeline, wanted: wanted(catalog) };
+    async fn swap(&self, assembled: Assembled, in_force: &mut InForce) -> anyhow::Result<()> {
+        let next = InForce::of(&assembled);
+        let Assembled { catalog, pipeline, running, .. } = assembled;
+        let swap = Swap { pipeline, wanted: wanted(&catalog) };
         drop(self.post.swap(swap).await.context("the capture loop did not take the new pipeline")??);
+        *in_force = next;
+        if let Some(depot) = &self.depot {
+            depot.runs(running);
+        }
         Ok(())
     }
 }
 
 /// What differs and is in use from the start to the end.
-fn fixed(old: &Config, new: &Config, old_catalog: &Catalog, new_catalog: &Catalog) -> Vec<&'static str> {
+fn fixed(old: &Config, new: &Config) -> Vec<&'static str> {
     // Settings are plain data: what they print is what they are.
     fn differ(a: &impl std::fmt::Debug, b: &impl std::fmt::Debug) -> bool {
         format!("{a:?}") != format!("{b:?}")
     }
-    let buses = |catalog: &Catalog| {
-        let names = |bus: &telltale_core::catalog::Bus| {
-            (bus.name.clone(), bus.interface.clone(), bus.channels.clone())
-        };
-        catalog.buses.iter().map(names).collect::<Vec<_>>()
-    };
-    let filtered_aside = !new.source.bridges().is_empty() && wanted(old_catalog) != wanted(new_catalog);
     [
         (old.vehicle != new.vehicle, "`vehicle`"),
         (differ(&old.source, &new.source), "`source`"),
@@ -141,10 +183,24 @@ fn fixed(old: &Config, new: &Config, old_catalog: &Catalog, new_catalog: &Catalo
         (old.metrics.listen != new.metrics.listen, "`metrics`"),
         (old.limits.nice != new.limits.nice, "`limits.nice`"),
         (old.uplink.is_some() != new.uplink.is_some(), "whether there is an `uplink`"),
-        (buses(old_catalog) != buses(new_catalog), "the catalog's buses"),
-        (filtered_aside, "the messages that a bridge forwards"),
     ]
     .into_iter()
     .filter_map(|(changes, what)| changes.then_some(what))
     .collect()
+}
+
+/// What of two catalogs differs and is in use from the start to the end.
+fn fixed_of_catalogs(config: &Config, old: &Catalog, new: &Catalog) -> Vec<&'static str> {
+    let buses = |catalog: &Catalog| {
+        let names = |bus: &telltale_core::catalog::Bus| {
+            (bus.name.clone(), bus.interface.clone(), bus.channels.clone())
+        };
+        catalog.buses.iter().map(names).collect::<Vec<_>>()
+    };
+    let filtered_aside = !config.source.bridges().is_empty() && wanted(old) != wanted(new);
+    let both = [
+        (buses(old) != buses(new), "the catalog's buses"),
+        (filtered_aside, "the messages that a bridge forwards"),
+    ];
+    both.into_iter().filter_map(|(changes, what)| changes.then_some(what)).collect()
 }

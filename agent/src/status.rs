@@ -33,6 +33,9 @@ pub struct StatusReport {
     /// The condition of the drive; empty where it is not followed.
     #[serde(default)]
     pub condition: Vec<ConditionFacts>,
+    /// What commands of the cloud have switched off.
+    #[serde(default)]
+    pub switched_off: Vec<String>,
     /// The durable store; absent if its thread has ended.
     pub spool: Option<SpoolFacts>,
     /// The uplink; absent if none is configured.

@@ -20,7 +20,8 @@ pub(super) fn check(check: &mut Check, config: &Config) {
     }
     place::folder(check, "update.dir", &settings.dir);
     if config.uplink.is_none() {
-        let text = "updates need an `[uplink]`: without one nothing is ever offered".to_owned();
+        let text = "without an `[uplink]` nothing is offered: only `telltale model install` brings updates"
+            .to_owned();
         check.add("update", Severity::Warning, text, None);
     }
     for folder in &config.models {

@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 
 const HELP: &str = "\
 Asks the running agent over its control socket; where none runs, what is kept in `update.dir` is read and changed.
@@ -17,7 +18,15 @@ What changes something is for the agent's own user and root.
 Example:
   telltale model list
   telltale model rollback cell-fault --release 7
-  telltale model pin cell-fault";
+  telltale model pin cell-fault
+  telltale model install /media/usb";
+
+const INSTALL_HELP: &str = "\
+The folder is what `telltale-cloud repository export` or `stick` wrote for this vehicle. The agent itself must be able to
+read it. Keep it there until `telltale model list` says `self-tested` or later; commands on it are carried out too.
+
+Example:
+  telltale model install /media/usb && telltale model list";
 
 #[derive(clap::Subcommand)]
 #[command(after_help = HELP)]
@@ -50,6 +59,14 @@ pub(crate) enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// Take what a USB stick brings, verified and tried like what comes over the air; needs the running agent
+    #[command(after_help = INSTALL_HELP)]
+    Install {
+        /// The stick's folder, with director/, image/, index/ and chunk/
+        folder: PathBuf,
+        #[command(flatten)]
+        place: Place,
+    },
     /// Delete a release that does not run, and hold it to be bad no longer: it may be offered again
     Forget {
         /// The family
@@ -71,6 +88,11 @@ pub(crate) fn main(command: &Command) -> anyhow::Result<()> {
         Command::Rollback { family, release, place } => {
             (ModelOrder::Rollback { family: family.clone(), release: *release }, place, false)
         }
+        Command::Install { folder, place } => {
+            let folder = folder.canonicalize();
+            let folder = folder.with_context(|| "the stick's folder can't be found")?;
+            (ModelOrder::Install { folder }, place, false)
+        }
         Command::Forget { family, release, place } => {
             (ModelOrder::Forget { family: family.clone(), release: *release }, place, false)
         }
@@ -83,7 +105,11 @@ pub(crate) fn main(command: &Command) -> anyhow::Result<()> {
 /// By the running agent, or without it.
 fn carry_out(order: ModelOrder, place: &Place) -> anyhow::Result<Value> {
     match control::ask(&place.socket()?, &Request::Model(order.clone())) {
-        Err(AskError::NobodyThere(_)) if place.socket.is_none() => offline(&order, place),
+        Err(AskError::NobodyThere(_))
+            if place.socket.is_none() && !matches!(order, ModelOrder::Install { .. }) =>
+        {
+            offline(&order, place)
+        }
         asked => Ok(asked?),
     }
 }

@@ -103,6 +103,10 @@ fn write_page(page: &mut String, status: &Value) -> std::fmt::Result {
             error_counters(bus)
         )?;
     }
+    let off: Vec<&str> = each(&status["switched_off"]).iter().filter_map(Value::as_str).collect();
+    if !off.is_empty() {
+        writeln!(page, "off       {}, by commands of the cloud", off.join(", "))?;
+    }
     let signals = each(&status["signals"]);
     let absent = signals.iter().filter(|signal| !signal["absent"].is_null()).count();
     writeln!(page, "signals   {}, {absent} of them without a usable value", signals.len())?;

@@ -35,7 +35,7 @@ impl Default for SnapshotSettings {
 
 impl SnapshotSettings {
     /// What cannot be meant.
-    pub(super) fn check(&self) -> anyhow::Result<()> {
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
         let kib = MEMORY_RANGE.start() / 1024..=MEMORY_RANGE.end() / 1024;
         anyhow::ensure!(
             self.memory_kib == 0 || kib.contains(&(self.memory_kib as usize)),

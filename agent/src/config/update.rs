@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
-use telltale_core::update::{Policy, Stage};
-use telltale_wire::bundle::{HardwareId, MAX_LENGTH};
+use telltale_core::update::{Before, Policy, Stage};
+use telltale_wire::bundle::{BundleName, CONFIGURATION, HardwareId, MAX_LENGTH};
 
 /// Where updates are kept, what is trusted, and how a new model is watched.
 #[derive(Clone, Debug, Deserialize)]
@@ -18,6 +18,10 @@ pub struct UpdateSettings {
     pub image_root: PathBuf,
     /// What this vehicle's hardware is called.
     pub hardware: HardwareId,
+    /// Families that are taken though no model of them is configured: until their first release is committed, none of
+    /// them runs.
+    #[serde(default)]
+    pub families: Vec<BundleName>,
     /// The largest bundle that is taken, in MiB.
     #[serde(default = "default_max")]
     pub max_mib: u32,
@@ -33,6 +37,9 @@ pub struct UpdateSettings {
     /// How long it is on trial before it is committed.
     #[serde(default)]
     pub trial: StageSettings,
+    /// How long a new configuration, a signal catalog or a campaign, is on trial, in minutes.
+    #[serde(default = "default_configuration")]
+    pub configuration_minutes: u32,
     /// How often the agent may die in one of these before the update is given up.
     #[serde(default = "default_attempts")]
     pub attempts: u8,
@@ -40,6 +47,12 @@ pub struct UpdateSettings {
     #[serde(default = "default_differ")]
     pub differ_percent: u8,
 }
+
+/// How often a configuration on trial is looked at, at least.
+pub(crate) const CONFIGURATION_LOOKS: u64 = 3;
+
+/// The most families without a configured model.
+const MAX_FAMILIES: usize = 16;
 
 /// How long a stage lasts: until both are reached.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -76,6 +89,10 @@ const fn default_check() -> u32 {
     24
 }
 
+const fn default_configuration() -> u32 {
+    10
+}
+
 const fn default_attempts() -> u8 {
     5
 }
@@ -96,6 +113,16 @@ impl UpdateSettings {
             let well = (1..=1_000_000).contains(&windows) && minutes <= 525_600;
             anyhow::ensure!(well, "`update.{name}` is to have 1 to 1000000 windows and 0 to 525600 minutes");
         }
+        anyhow::ensure!(
+            self.configuration_minutes <= 525_600,
+            "`update.configuration_minutes` is to be 0 to 525600"
+        );
+        anyhow::ensure!(self.families.len() <= MAX_FAMILIES, "`update.families` has at most {MAX_FAMILIES}");
+        let is_model = |family: &BundleName| family.as_str() != CONFIGURATION;
+        anyhow::ensure!(
+            self.families.iter().all(is_model),
+            "`{CONFIGURATION}` is taken always: leave it out of `update.families`"
+        );
         anyhow::ensure!((1..=100).contains(&self.attempts), "`update.attempts` is to be 1 to 100");
         anyhow::ensure!(self.differ_percent <= 100, "`update.differ_percent` is to be 0 to 100");
         Ok(())
@@ -106,12 +133,18 @@ impl UpdateSettings {
         [&mut self.dir, &mut self.director_root, &mut self.image_root]
     }
 
-    /// How a new model is watched.
+    /// How a candidate is watched before which there is this.
     #[must_use]
-    pub fn policy(&self) -> Policy {
+    pub fn policy(&self, before: Before) -> Policy {
+        let minutes = Duration::from_secs(u64::from(self.configuration_minutes) * 60);
+        let trial = match before {
+            Before::Model | Before::Release => self.trial.stage(),
+            Before::Setting => Stage { windows: CONFIGURATION_LOOKS, time: minutes },
+        };
         Policy {
+            before,
             shadow: self.shadow.stage(),
-            trial: self.trial.stage(),
+            trial,
             attempts: self.attempts,
             differ_percent: self.differ_percent,
             ..Policy::default()
@@ -141,7 +174,7 @@ mod tests {
         let (all, defaults) = (update(&section), update(&given));
         assert!(section.lines().count() > 8 && given.contains("hardware"), "{section}");
         assert_eq!(format!("{all:?}"), format!("{defaults:?}"));
-        assert_eq!(all.policy(), Policy::default());
+        assert_eq!(all.policy(Before::Model), Policy::default());
     }
 
     #[test]
@@ -150,6 +183,12 @@ mod tests {
             ("max_mib = 16", "max_mib = 65", "`update.max_mib`"),
             ("windows = 12", "windows = 0", "`update.shadow`"),
             ("attempts = 5", "attempts = 0", "`update.attempts`"),
+            ("families = []", "families = [\"configuration\"]", "`configuration` is taken always"),
+            (
+                "configuration_minutes = 10",
+                "configuration_minutes = 525601",
+                "`update.configuration_minutes`",
+            ),
             ("differ_percent = 5", "differ_percent = 101", "`update.differ_percent`"),
             ("check_hours = 24", "check_hours = 0", "`update.check_hours`"),
             ("hardware = \"ecu-a\"", "hardware = \"ECU A\"", "hardware id"),

@@ -2,6 +2,7 @@
 
 use super::page;
 use crate::observe::Observer;
+use crate::update::Depot;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
@@ -12,6 +13,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use telltale_wire::desired::Feature;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
@@ -28,7 +30,9 @@ const ACCEPT_RETRY: Duration = Duration::from_secs(1);
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Serves until it is dropped. An agent that can't be scraped goes on judging.
-pub(crate) async fn serve(address: SocketAddr, observer: Arc<Observer>) {
+///
+/// While a command has switched metrics off, nobody is answered what he asks for.
+pub(crate) async fn serve(address: SocketAddr, observer: Arc<Observer>, depot: Option<Arc<Depot>>) {
     if !address.ip().is_loopback() {
         log::warn!("the metrics on {address} are open to the network: they have no password and no TLS");
     }
@@ -49,9 +53,9 @@ pub(crate) async fn serve(address: SocketAddr, observer: Arc<Observer>) {
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let observer = Arc::clone(&observer);
+                let (observer, depot) = (Arc::clone(&observer), depot.clone());
                 tokio::spawn(async move {
-                    let _ = timeout(CONNECTION_TIMEOUT, converse(stream, observer)).await;
+                    let _ = timeout(CONNECTION_TIMEOUT, converse(stream, observer, depot)).await;
                     drop(permit);
                 });
             }
@@ -63,8 +67,8 @@ pub(crate) async fn serve(address: SocketAddr, observer: Arc<Observer>) {
     }
 }
 
-async fn converse(stream: TcpStream, observer: Arc<Observer>) {
-    let service = service_fn(move |request| answer(request, Arc::clone(&observer)));
+async fn converse(stream: TcpStream, observer: Arc<Observer>, depot: Option<Arc<Depot>>) {
+    let service = service_fn(move |request| answer(request, Arc::clone(&observer), depot.clone()));
     let ended = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
@@ -78,8 +82,13 @@ async fn converse(stream: TcpStream, observer: Arc<Observer>) {
 async fn answer(
     request: Request<Incoming>,
     observer: Arc<Observer>,
+    depot: Option<Arc<Depot>>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
+    let is_off = depot.is_some_and(|depot| !depot.switches().is_on(Feature::Metrics));
     let (status, body) = match (request.method(), request.uri().path()) {
+        (&Method::GET, "/metrics") if is_off => {
+            (StatusCode::SERVICE_UNAVAILABLE, "metrics are switched off by a command of the cloud\n".into())
+        }
         (&Method::GET, "/metrics") => (StatusCode::OK, page(&observer.report().await)),
         (_, "/metrics") => (StatusCode::METHOD_NOT_ALLOWED, "GET alone\n".into()),
         _ => (StatusCode::NOT_FOUND, "see /metrics\n".into()),

@@ -1,29 +1,40 @@
 //! What the cloud wants besides models: commands out of the file that the director signed for this vehicle. Each is
 //! carried out and acknowledged; that it was is kept after the acknowledgement is durable, so that a power cut in
-//! between has it carried out and acknowledged again, never lost. None reaches a bus.
+//! between has it carried out and acknowledged again, never lost.
+//!
+//! None reaches an actuator: what a command can touch is what [`Ties`] holds, and no source is among it; and none of the
+//! vehicle's programs sends a frame at all (`cargo xtask tidy`, rule `listens-only`).
 
+use super::switches::Switches;
 use super::worker::Ties;
+use crate::config::UpdateSettings;
 use crate::{logging, state};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use telltale_core::snapshot::{SnapshotRequest, Triggered};
 use telltale_core::update::Event;
 use telltale_wire::bundle::BundleName;
 use telltale_wire::command::{CommandAck, CommandOutcome};
 use telltale_wire::desired::{
-    Command, DesiredError, DesiredState, Feature, FeatureSwitch, Installed, LogLevel, Pin, RawCommand,
-    Rollback, SnapshotNow,
+    Command, DesiredError, DesiredState, Feature, FeatureSwitch, Installed, LogLevel, ModelSwitch, Pin,
+    RawCommand, Rollback, SnapshotNow,
 };
 use telltale_wire::record::Record;
 use telltale_wire::time::WallTime;
 
-/// What was dealt with, over starts: `version id updates-on`.
+/// What was dealt with, over starts: `version id 1`, and a line `off THING` for each thing that is switched off.
 pub(super) struct Commands {
     file: PathBuf,
     version: u64,
     through: u64,
-    /// Whether updates are taken.
-    pub(super) updates_on: bool,
+    /// What is switched off.
+    pub(super) switches: Switches,
+}
+
+/// Where that is kept.
+pub(super) fn commands_file(settings: &UpdateSettings) -> PathBuf {
+    settings.dir.join("desired")
 }
 
 type Outcome = (CommandOutcome, String);
@@ -38,12 +49,17 @@ impl Commands {
         let text = kept.as_deref().map(String::from_utf8_lossy).unwrap_or_default().into_owned();
         let mut words = text.split_whitespace();
         let mut number = || words.next().and_then(|word| word.parse::<u64>().ok());
-        let (version, through, updates) = (number(), number(), number());
-        if !text.is_empty() && updates.is_none() {
+        let (version, through, whole) = (number(), number(), number());
+        if !text.is_empty() && whole.is_none() {
             log::warn!("{} is damaged: commands may be carried out again", file.display());
         }
         let (version, through) = (version.unwrap_or(0), through.unwrap_or(0));
-        Commands { file, version, through, updates_on: updates != Some(0) }
+        Commands { file, version, through, switches: Switches::read(&text) }
+    }
+
+    /// Whether updates are taken.
+    pub(super) fn updates_on(&self) -> bool {
+        self.switches.is_on(Feature::Updates)
     }
 
     /// Takes a file, verified. `now` is the time that the metadata was believed under.
@@ -78,7 +94,7 @@ impl Commands {
     }
 
     fn keep(&self) {
-        let text = format!("{} {} {}\n", self.version, self.through, u8::from(self.updates_on));
+        let text = format!("{} {} 1\n{}", self.version, self.through, self.switches.lines());
         if let Err(error) = state::replace_file(&self.file, text.as_bytes()) {
             log::warn!("after a restart commands may be carried out again: {error}");
         }
@@ -94,26 +110,67 @@ impl Commands {
                 Err(error) => (CommandOutcome::Refused, error.to_string()),
             },
             Ok(Command::Snapshot(order)) => snapshot(order, ties).await,
-            Ok(Command::Feature(FeatureSwitch { feature: Feature::Updates, on })) => {
-                self.updates_on = on;
-                done()
-            }
-            Ok(Command::Feature(FeatureSwitch { feature, .. })) => {
-                let why = format!("this agent can't switch {}: its configuration does", feature.name());
-                (CommandOutcome::Refused, why)
-            }
+            Ok(Command::Feature(switch)) => self.switch_feature(switch, ties).await,
+            Ok(Command::Model(switch)) => self.switch_model(switch, ties).await,
             Ok(Command::Pin(Pin { family, pinned })) => models(ties, &family, Event::Pin(pinned)),
             Ok(Command::Rollback(Rollback { family, release })) => {
                 models(ties, &family, Event::RollBack(Some(release)))
             }
             Ok(Command::Catalog(Installed { digest })) => {
-                let found = ties.reloader.catalog.lock().await.digest();
+                let found = ties.reloader.catalog.lock().await.catalog.digest();
                 if found == digest { done() } else { refused(&format!("the catalog {found} is installed")) }
             }
-            Ok(Command::Campaign(_)) => refused("this agent runs no campaigns"),
+            Ok(Command::Campaign(Installed { digest })) => {
+                match ties.reloader.catalog.lock().await.campaign {
+                    Some(found) if found == digest => {}
+                    Some(found) => return refused(&format!("the campaign {found} is installed")),
+                    None => return refused("no campaign is installed"),
+                }
+                self.switch_feature(FeatureSwitch { feature: Feature::Campaign, on: true }, ties).await
+            }
             Err(DesiredError::UnknownKind(kind)) => (CommandOutcome::Unknown, format!("kind {kind}")),
             Err(error) => (CommandOutcome::Refused, error.to_string()),
         }
+    }
+}
+
+impl Commands {
+    async fn switch_feature(&mut self, switch: FeatureSwitch, ties: &Ties) -> Outcome {
+        let is_campaign = switch.feature == Feature::Campaign;
+        self.switches.set_feature(switch);
+        ties.depot.set_switches(self.switches.clone());
+        // What a loop collects is settled when it is made.
+        let rearranged = match is_campaign {
+            true => {
+                ties.reloader.rearrange(Arc::clone(&ties.depot)).await.map_err(|error| format!("{error:#}"))
+            }
+            false => self.tell_loop(ties).await,
+        };
+        switched(rearranged)
+    }
+
+    async fn switch_model(&mut self, switch: ModelSwitch, ties: &Ties) -> Outcome {
+        let outline = Arc::clone(&ties.reloader.catalog.lock().await.outline);
+        if !switch.on && outline.models.iter().all(|model| model.model.name != switch.model) {
+            return refused(&format!("no model {} runs", switch.model));
+        }
+        if let Err(why) = self.switches.set_model(switch) {
+            return refused(&why);
+        }
+        ties.depot.set_switches(self.switches.clone());
+        switched(self.tell_loop(ties).await)
+    }
+
+    async fn tell_loop(&self, ties: &Ties) -> Result<(), String> {
+        ties.post.switch(self.switches.of_the_loop()).await.map_err(|error| error.to_string())
+    }
+}
+
+/// A switch that the loop did not take now holds from the next start on.
+fn switched(told: Result<(), String>) -> Outcome {
+    match told {
+        Ok(()) => done(),
+        Err(why) => (CommandOutcome::Done, format!("from the next start on: {why}")),
     }
 }
 
@@ -155,13 +212,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("desired");
         let mut commands = Commands::open(file.clone());
-        assert_eq!((commands.version, commands.through, commands.updates_on), (0, 0, true));
-        (commands.version, commands.through, commands.updates_on) = (7, 300, false);
+        assert_eq!((commands.version, commands.through, commands.updates_on()), (0, 0, true));
+        (commands.version, commands.through) = (7, 300);
+        commands.switches.set_feature(FeatureSwitch { feature: Feature::Updates, on: false });
         commands.keep();
         let again = Commands::open(file.clone());
-        assert_eq!((again.version, again.through, again.updates_on), (7, 300, false));
+        assert_eq!((again.version, again.through, again.updates_on()), (7, 300, false));
         std::fs::write(&file, "7 x").unwrap();
         let damaged = Commands::open(file);
-        assert_eq!((damaged.through, damaged.updates_on), (0, true), "again is better than never");
+        assert_eq!((damaged.through, damaged.updates_on()), (0, true), "again is better than never");
     }
 }

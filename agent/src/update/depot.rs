@@ -1,8 +1,11 @@
 //! The families, what is kept of them on disk, and which models are to run: shared by the updates' thread and by
 //! whoever assembles a pipeline. A lock is held for a few writes at the most.
 
+use super::commands::{Commands, commands_file};
 use super::orders::UpdateFacts;
+use super::setup;
 use super::slot;
+use super::switches::Switches;
 use crate::config::UpdateSettings;
 use crate::files::Directory;
 use crate::guard::{Budget, guard};
@@ -16,8 +19,8 @@ use telltale_core::catalog::Catalog;
 use telltale_core::pipeline::{Beside, LoadedModel};
 use telltale_core::storage::StorageError;
 use telltale_core::update::{
-    Arrangement, Declined, Effect, Event, Failure, Family, Interest, Kept, Place, Release, Shelf, ShelfError,
-    Slot, State, Step,
+    Arrangement, Before, Declined, Effect, Event, Failure, Family, Interest, Kept, Place, Release, Shelf,
+    ShelfError, Slot, State, Step,
 };
 use telltale_trust::Floors;
 use telltale_wire::bundle::{BundleIndex, BundleName};
@@ -26,18 +29,24 @@ use thiserror::Error;
 
 /// How often a model that can't be loaded is replaced by the next best while a pipeline is assembled: both slots, and
 /// the configured model.
-const MAX_FALLBACKS: usize = 4;
+pub(crate) const MAX_FALLBACKS: usize = 4;
 
 /// The models for a pipeline.
+#[derive(Default)]
 pub(crate) struct Cast {
     pub(crate) models: Vec<LoadedModel>,
     pub(crate) beside: Vec<Beside>,
+    /// What of each family it consists of.
+    pub(crate) running: BTreeMap<BundleName, Arrangement>,
 }
 
 /// Why an event had no consequence.
 #[derive(Debug, Error)]
 pub(crate) enum DepotError {
-    #[error("no model of the family {0} is configured: name one under `models`, it is the last resort")]
+    #[error(
+        "no model of the family {0} is configured: name one under `models`, it is the last resort, or the family under \
+         `update.families`"
+    )]
     NoFamily(String),
     #[error(transparent)]
     Declined(#[from] Declined),
@@ -57,6 +66,9 @@ struct Inner {
     running: BTreeMap<BundleName, Arrangement>,
     /// What is still to be done for a family, by the updates' thread.
     backlog: Vec<(BundleName, Effect)>,
+    /// Families without a configured model.
+    unconfigured: Vec<BundleName>,
+    switches: Switches,
 }
 
 impl Depot {
@@ -66,28 +78,31 @@ impl Depot {
     /// If the folder can't be used, or a configured model can't be read.
     pub(crate) fn open(settings: &UpdateSettings, models: &[PathBuf]) -> anyhow::Result<Depot> {
         let files = Directory::lock(&settings.dir).context("`update.dir`")?;
-        let mut shelf = Shelf::new(files);
-        let mut families = BTreeMap::new();
+        let shelf = Shelf::new(files);
+        let switches = Commands::open(commands_file(settings)).switches;
+        let (families, running, backlog) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        let mut inner = Inner { shelf, families, running, backlog, unconfigured: Vec::new(), switches };
+        inner.add(setup::family(), settings, Before::Setting)?;
         for folder in models {
             let (_, manifest) = load::manifest(folder)?;
             let Ok(name) = BundleName::new(&manifest.name) else {
                 log::warn!("the model {} can't be updated: its name is none of a bundle's", manifest.name);
                 continue;
             };
-            let kept = match shelf.kept(&name) {
-                Ok(kept) => kept,
-                Err(ShelfError::Storage(error)) => return Err(error).context("`update.dir`"),
-                Err(error) => {
-                    log::error!(
-                        "what was known of updates of {name} is lost, the configured model runs: {error}"
-                    );
-                    None
-                }
-            };
-            let kept = kept.unwrap_or_else(|| Kept::new(name.clone()));
-            families.insert(name, Family::new(kept, settings.policy()));
+            if name == setup::family() {
+                log::warn!(
+                    "the model {name} can't be updated: the family of that name is that of configurations"
+                );
+                continue;
+            }
+            inner.add(name, settings, Before::Model)?;
         }
-        let inner = Inner { shelf, families, running: BTreeMap::new(), backlog: Vec::new() };
+        for name in &settings.families {
+            if !inner.families.contains_key(name) {
+                inner.add(name.clone(), settings, Before::Release)?;
+                inner.unconfigured.push(name.clone());
+            }
+        }
         Ok(Depot { inner: Mutex::new(inner) })
     }
 
@@ -126,7 +141,8 @@ impl Depot {
     }
 
     /// Loads the models that are to run: those of the configuration, and in their places what updates brought. A
-    /// bundle that can't be loaded gives way to the next best, down to the configured model.
+    /// bundle that can't be loaded gives way to the next best, down to the configured model; where it is only
+    /// `rehearsed`, it does not, and is an error.
     ///
     /// # Errors
     /// If a configured model can't be loaded.
@@ -135,15 +151,16 @@ impl Depot {
         folders: &[PathBuf],
         catalog: &Catalog,
         budget: &Budget,
+        rehearsed: bool,
     ) -> anyhow::Result<Cast> {
-        let mut cast = Cast { models: Vec::new(), beside: Vec::new() };
-        let mut running = BTreeMap::new();
+        let mut cast = Cast::default();
         for model in load::models(folders, catalog)? {
             let mut configured = Some(guard(model, budget, None));
             let name = configured.as_ref().and_then(|model| BundleName::new(&model.manifest.name).ok());
             let speaker = cast.models.len();
             if let Some(name) = name
-                && let Some((arrangement, speaks, beside)) = self.arranged(&name, catalog, budget)
+                && let Some((arrangement, speaks, beside)) =
+                    self.arranged(&name, catalog, budget, rehearsed)?
             {
                 let is_trial = self.is_on_trial(&name);
                 let mut place = |slot: Option<LoadedModel>| slot.or_else(|| configured.take());
@@ -151,15 +168,57 @@ impl Depot {
                 if arrangement.beside.is_some()
                     && let Some(model) = place(beside)
                 {
-                    cast.beside.push(Beside { speaker, model, is_trial });
+                    cast.beside.push(Beside { speaker, model: Some(model), is_trial });
                 }
-                running.insert(name, arrangement);
+                cast.running.insert(name, arrangement);
             } else {
                 cast.models.extend(configured);
             }
         }
-        self.lock().running = running;
+        for name in self.lock().unconfigured.clone() {
+            let Some((arrangement, speaks, beside)) = self.arranged(&name, catalog, budget, rehearsed)?
+            else {
+                continue;
+            };
+            let (speaker, is_trial) = (cast.models.len(), self.is_on_trial(&name));
+            if let Some(speaks) = speaks {
+                cast.models.push(speaks);
+                if beside.is_some() || is_trial {
+                    cast.beside.push(Beside { speaker, model: beside, is_trial });
+                }
+            }
+            cast.running.insert(name, arrangement);
+        }
         Ok(cast)
+    }
+
+    /// This is what runs now.
+    pub(crate) fn runs(&self, running: BTreeMap<BundleName, Arrangement>) {
+        self.lock().running = running;
+    }
+
+    /// What of a family is to run.
+    pub(super) fn arrangement(&self, name: &BundleName) -> Arrangement {
+        let nothing = Arrangement { speaks: Place::Factory, beside: None };
+        self.lock().families.get(name).map_or(nothing, Family::arrangement)
+    }
+
+    /// What a family's slot holds, or is to hold.
+    pub(super) fn in_slot(&self, name: &BundleName, slot: Slot) -> Option<Release> {
+        let inner = self.lock();
+        let kept = inner.families.get(name)?.kept();
+        let open = kept.open().filter(|update| update.slot == slot).map(|update| &update.release);
+        open.or(kept.slot(slot)).cloned()
+    }
+
+    /// What the cloud has switched off.
+    pub(crate) fn switches(&self) -> Switches {
+        self.lock().switches.clone()
+    }
+
+    /// What it has from now on.
+    pub(super) fn set_switches(&self, switches: Switches) {
+        self.lock().switches = switches;
     }
 
     /// The arrangement of a family with the models that its slots bring; `None` for the place of the configured one.
@@ -168,29 +227,36 @@ impl Depot {
         name: &BundleName,
         catalog: &Catalog,
         budget: &Budget,
-    ) -> Option<(Arrangement, Option<LoadedModel>, Option<LoadedModel>)> {
+        rehearsed: bool,
+    ) -> anyhow::Result<Option<(Arrangement, Option<LoadedModel>, Option<LoadedModel>)>> {
         let mut inner = self.lock();
         for _ in 0..MAX_FALLBACKS {
-            let arrangement = inner.families.get(name)?.arrangement();
+            let Some(arrangement) = inner.families.get(name).map(Family::arrangement) else { break };
             let mut load =
                 |place: Place| inner.load(name, place, catalog, budget).map_err(|why| (place, why));
             let beside = arrangement.beside.map_or(Ok(None), &mut load);
             let failed = match (load(arrangement.speaks), beside) {
-                (Ok(speaks), Ok(beside)) => return Some((arrangement, speaks, beside)),
+                (Ok(speaks), Ok(beside)) => return Ok(Some((arrangement, speaks, beside))),
                 (Err(failed), _) | (_, Err(failed)) => failed,
             };
             let (place, failure) = failed;
+            if rehearsed {
+                anyhow::bail!("the model of {name} can't be loaded ({}): {}", failure.reason, failure.why);
+            }
             log::error!("the model of {name} can't be loaded ({}): {}", failure.reason, failure.why);
-            let step = inner.families.get(name)?.handle(Event::Unusable(place, failure)).ok().flatten()?;
+            let family = inner.families.get(name);
+            let step =
+                family.and_then(|family| family.handle(Event::Unusable(place, failure)).ok().flatten());
             // A state that can't be kept is no reason to run without a model.
+            let Some(step) = step else { break };
             if inner.take(name, step).is_err() {
-                return None;
+                break;
             }
         }
-        None
+        Ok(None)
     }
 
-    fn is_on_trial(&self, name: &BundleName) -> bool {
+    pub(super) fn is_on_trial(&self, name: &BundleName) -> bool {
         let inner = self.lock();
         let open = inner.families.get(name).and_then(|family| family.kept().open());
         open.is_some_and(|update| update.state == State::Trial)
@@ -260,16 +326,40 @@ impl Depot {
 
     /// Whether a candidate runs.
     pub(crate) fn watches(&self) -> bool {
-        self.lock().families.values().any(|family| family.arrangement().beside.is_some())
+        let inner = self.lock();
+        inner.families.values().any(|family| {
+            let on_trial = family.kept().open().is_some_and(|update| update.state == State::Trial);
+            family.arrangement().beside.is_some() || (on_trial && family.is_alone())
+        })
     }
 
-    /// What is known of each family, for people.
+    /// What is known of each family, for people. Of the configurations nothing, until there is one.
     pub(crate) fn facts(&self) -> Vec<UpdateFacts> {
-        self.lock().families.values().map(UpdateFacts::of).collect()
+        let inner = self.lock();
+        let is_told = |family: &&Family| {
+            let kept = family.kept();
+            kept.family != setup::family() || *kept != Kept::new(setup::family())
+        };
+        inner.families.values().filter(is_told).map(UpdateFacts::of).collect()
     }
 }
 
 impl Inner {
+    /// A family with what is kept of it.
+    fn add(&mut self, name: BundleName, settings: &UpdateSettings, before: Before) -> anyhow::Result<()> {
+        let kept = match self.shelf.kept(&name) {
+            Ok(kept) => kept,
+            Err(ShelfError::Storage(error)) => return Err(error).context("`update.dir`"),
+            Err(error) => {
+                log::error!("what was known of updates of {name} is lost, what is configured runs: {error}");
+                None
+            }
+        };
+        let kept = kept.unwrap_or_else(|| Kept::new(name.clone()));
+        self.families.insert(name, Family::new(kept, settings.policy(before)));
+        Ok(())
+    }
+
     /// Persists a step and what follows from it by itself; only then its effects are to be done.
     fn take(&mut self, name: &BundleName, step: Step) -> Result<(), StorageError> {
         let mut next = Some(step);

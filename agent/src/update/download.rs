@@ -2,8 +2,8 @@
 //! whoever drives it can look after other things in between.
 
 use super::depot::Depot;
-use super::repositories;
-use crate::uplink::{Courier, CourierError};
+use super::source::Source;
+use crate::uplink::CourierError;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use telltale_core::update::{Failure, ShelfError};
@@ -71,7 +71,7 @@ impl Download {
     }
 
     /// Fetches, verifies and keeps the next chunk.
-    pub(super) async fn step(&mut self, depot: &Depot, courier: &Courier) -> Progress {
+    pub(super) async fn step(&mut self, depot: &Depot, source: &Source) -> Progress {
         if self.began.elapsed() > self.most {
             let why = format!(
                 "{} chunks were still missing after {} h",
@@ -86,10 +86,10 @@ impl Download {
                 Err(error) => give_up(UpdateReason::NoSpace, error.to_string()),
             };
         };
-        let bytes = match repositories::chunk(courier, &chunk).await {
+        let bytes = match source.chunk(&chunk).await {
             Ok(Some(bytes)) => bytes,
             Ok(None) => {
-                let why = format!("the server has no chunk {} ({})", chunk.number, chunk.digest);
+                let why = format!("chunk {} ({}) is not there", chunk.number, chunk.digest);
                 return self.wrong(UpdateReason::NotFetched, why);
             }
             Err(CourierError::TooLong(_)) => {

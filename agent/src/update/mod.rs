@@ -12,10 +12,14 @@ mod fits;
 mod orders;
 mod repositories;
 mod self_test;
+mod setup;
 mod slot;
+mod source;
+mod switches;
 mod worker;
 
-pub(crate) use depot::{Cast, Depot};
+pub(crate) use depot::{Cast, Depot, MAX_FALLBACKS};
 pub(crate) use orders::{Inbox, Orders, orders};
 pub use orders::{ModelOrder, UpdateFacts};
+pub(crate) use setup::{Setup, family as configuration_family};
 pub(crate) use worker::{Ties, Updates};

@@ -2,6 +2,7 @@
 
 use super::depot::{Depot, DepotError};
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 use telltale_core::update::{Event, Family, Place, Release};
 use telltale_wire::bundle::BundleName;
 use tokio::sync::{mpsc, oneshot};
@@ -29,6 +30,11 @@ pub enum ModelOrder {
         /// Only if this release is what runs.
         release: Option<u32>,
     },
+    /// Take what a folder brings, such as a USB stick.
+    Install {
+        /// The folder, an absolute path.
+        folder: PathBuf,
+    },
     /// Delete a release, and hold it to be bad no longer.
     Forget {
         /// The family.
@@ -48,7 +54,8 @@ impl ModelOrder {
     /// Carries it out on what is kept.
     pub(crate) fn apply(&self, depot: &Depot) -> Result<(), DepotError> {
         let (family, event) = match self {
-            ModelOrder::List => return Ok(()),
+            // The updates' thread installs; without it there is nobody who would watch what comes of it.
+            ModelOrder::List | ModelOrder::Install { .. } => return Ok(()),
             ModelOrder::Pin { family, on } => (family, Event::Pin(*on)),
             ModelOrder::Rollback { family, release } => (family, Event::RollBack(*release)),
             ModelOrder::Forget { family, release } => (family, Event::Forget(*release)),

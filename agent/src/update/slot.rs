@@ -54,7 +54,7 @@ pub(super) fn text(
     })
 }
 
-fn damaged(error: &ShelfError) -> Failure {
+pub(super) fn damaged(error: &ShelfError) -> Failure {
     Failure { reason: UpdateReason::Damaged, why: error.to_string() }
 }
 

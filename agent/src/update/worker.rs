@@ -2,13 +2,16 @@
 //! ask for. All that it does may be cut off anywhere: what follows is what was kept.
 
 mod offers;
+mod probation;
 mod tell;
 
-use super::commands::Commands;
+use super::commands::{Commands, commands_file};
 use super::depot::{Depot, DepotError};
 use super::download::{Download, Progress};
-use super::orders::{Inbox, UpdateFacts};
+use super::orders::{Inbox, ModelOrder, UpdateFacts};
 use super::self_test::Exam;
+use super::setup;
+use super::source::Source;
 use crate::config::UpdateSettings;
 use crate::load;
 use crate::mailbox::{Post, Unanswered};
@@ -16,7 +19,8 @@ use crate::reload::Reloader;
 use crate::store::{Clock, StoreHandle};
 use crate::uplink::UplinkView;
 use anyhow::Context as _;
-use std::collections::{BTreeMap, VecDeque};
+use probation::Probation;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -24,6 +28,7 @@ use telltale_core::pipeline::Comparison;
 use telltale_core::update::{Effect, Event, Failure};
 use telltale_trust::{Identity, Roots, Verified, Verifier};
 use telltale_wire::bundle::{BundleIndex, BundleName};
+use telltale_wire::digest::Digest;
 use telltale_wire::ids::{Lane, VehicleId};
 use telltale_wire::time::Stamp;
 use telltale_wire::update::UpdateReason;
@@ -41,6 +46,9 @@ const YIELD: Duration = Duration::from_secs(1);
 
 /// After a failed check, or a state that could not be kept, it is tried again this much later.
 const RETRY: Duration = Duration::from_secs(60);
+
+/// After the first failed check in a row: the director may have signed anew between two files of it.
+const RETRY_SOON: Duration = Duration::from_secs(3);
 
 /// A change of what runs that was not taken is tried again this much later.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -88,7 +96,7 @@ impl Updates {
         };
         let identity = Identity { vehicle: ties.vehicle.clone(), hardware: settings.hardware.clone() };
         let verifier = Verifier::open(&settings.dir.join("trust"), roots, identity).context("`update`")?;
-        let commands = Commands::open(settings.dir.join("desired"));
+        let commands = Commands::open(commands_file(settings));
         let (stop, stopped) = watch::channel(false);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let worker = Worker {
@@ -102,8 +110,10 @@ impl Updates {
             held: BTreeMap::new(),
             downloads: BTreeMap::new(),
             watched: BTreeMap::new(),
+            probation: None,
             later: Vec::new(),
             trouble: None,
+            strangers: BTreeSet::new(),
         };
         let thread = std::thread::Builder::new()
             .name("update".into())
@@ -130,6 +140,7 @@ impl Updates {
 struct Held {
     index: Verified<BundleIndex>,
     bytes: Vec<u8>,
+    source: Source,
 }
 
 /// A candidate that is compared.
@@ -152,9 +163,13 @@ struct Worker {
     held: BTreeMap<BundleName, Held>,
     downloads: BTreeMap<BundleName, Download>,
     watched: BTreeMap<BundleName, Watched>,
+    /// Of a configuration on trial.
+    probation: Option<Probation>,
     /// Events whose consequences could not be kept.
     later: Vec<(Instant, BundleName, Event)>,
     trouble: Option<String>,
+    /// Offers of families that this vehicle does not have, that were told of.
+    strangers: BTreeSet<Digest>,
 }
 
 impl Worker {
@@ -179,7 +194,10 @@ impl Worker {
         tokio::select! {
             biased;
             Some(order) = inbox.0.recv() => {
-                let outcome = order.order.apply(&self.ties.depot).map_err(|error| error.to_string());
+                let outcome = match &order.order {
+                    ModelOrder::Install { folder } => self.install(folder).await,
+                    order => order.apply(&self.ties.depot).map_err(|error| error.to_string()),
+                };
                 self.work().await;
                 // Whoever asked may have gone.
                 let _ = order.done.send(outcome);
@@ -188,6 +206,7 @@ impl Worker {
             () = sleep(pause) => {}
         }
         self.watch().await;
+        self.watch_configuration().await;
         self.check_if_due().await;
         self.download().await;
         self.again().await;
@@ -304,7 +323,14 @@ impl Worker {
 
     async fn self_test(&mut self, name: &BundleName) {
         let Some((release, slot)) = self.ties.depot.candidate(name) else { return };
-        let catalog = self.ties.reloader.catalog.lock().await.clone();
+        if *name == setup::family() {
+            let event = match self.ties.reloader.rehearse(Arc::clone(&self.ties.depot)).await {
+                Ok(()) => Event::Tested,
+                Err(failure) => Event::Failed(failure),
+            };
+            return self.event(name, event);
+        }
+        let catalog = self.ties.reloader.catalog.lock().await.catalog.clone();
         let (depot, family) = (Arc::clone(&self.ties.depot), name.clone());
         let test = move || {
             depot
@@ -324,13 +350,22 @@ impl Worker {
             return;
         }
         let began = (self.ties.clock)();
+        let is_tried = *name == setup::family() && self.on_probation();
+        let before = if is_tried { Some(self.witness().await) } else { None };
         match self.ties.reloader.rearrange(Arc::clone(&self.ties.depot)).await {
             Ok(()) => {
-                if self.ties.depot.watches() {
+                if let Some(before) = before {
+                    self.begin_probation(before);
+                } else if self.ties.depot.watches() {
                     self.watched.insert(name.clone(), Watched { from: began, latest: None });
                 }
             }
             Err(error) if self.ties.post.has_ended() => log::info!("{name}: {error:#}"),
+            // The source does not take it, which it would not do later either.
+            Err(error) if is_tried => {
+                let why = format!("{error:#}");
+                self.event(name, Event::Failed(Failure { reason: UpdateReason::NotLoadable, why }));
+            }
             Err(error) => {
                 log::error!(
                     "{name}: what is to run could not be changed, tried again in {AGAIN:?}: {error:#}"
@@ -361,16 +396,22 @@ impl Worker {
 
     /// One chunk of each download.
     async fn download(&mut self) {
-        let Some(courier) = self.ties.uplink.borrow().courier.clone() else { return };
+        let courier = self.ties.uplink.borrow().courier.clone();
         let names: Vec<BundleName> = self.downloads.keys().cloned().collect();
         for name in names {
-            if self.must_yield().await {
+            let source = match (self.held.get(&name).map(|held| &held.source), &courier) {
+                (Some(source @ Source::Stick(_)), _) => source.clone(),
+                // The connection of now: that of the offer may be gone.
+                (_, Some(courier)) => Source::Line(courier.clone()),
+                (_, None) => continue,
+            };
+            if matches!(source, Source::Line(_)) && self.must_yield().await {
                 return sleep(YIELD).await;
             }
             let Some(download) = self.downloads.get_mut(&name).filter(|d| d.wait().is_zero()) else {
                 continue;
             };
-            let event = match download.step(&self.ties.depot, &courier).await {
+            let event = match download.step(&self.ties.depot, &source).await {
                 Progress::More => continue,
                 Progress::Done => Event::Fetched,
                 Progress::Failed(failure) => Event::Failed(failure),

@@ -4,6 +4,7 @@ use crate::transport::{FetchError, Folder, Transport, read};
 use std::path::PathBuf;
 use std::sync::Arc;
 use telltale_wire::bundle::{Chunk, IndexPath, MAX_INDEX};
+use telltale_wire::desired;
 
 /// A folder with `director/`, `image/`, `index/` and `chunk/`.
 #[derive(Clone, Debug)]
@@ -28,6 +29,14 @@ impl Stick {
     #[must_use]
     pub fn image(&self) -> Arc<dyn Transport> {
         Arc::new(Folder::new(self.path.join("image")))
+    }
+
+    /// The file of commands, still to be verified; `None` if it is not there.
+    ///
+    /// # Errors
+    /// [`FetchError`].
+    pub fn desired_state(&self) -> Result<Option<Vec<u8>>, FetchError> {
+        read(&self.path.join("director").join(desired::TARGET), desired::MAX_LEN)
     }
 
     /// The index at this path, still to be verified; `None` if it is not there.

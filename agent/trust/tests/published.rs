@@ -306,3 +306,44 @@ fn a_root_needs_as_many_holders_as_it_says() {
     assert!(matches!(refused, Err(RepositoryError::NotSigned { found: 1, threshold: 2, .. })), "{refused:?}");
     assert!(!dir.path().join("image").exists());
 }
+
+/// Before a rollout is written, the server's people follow the chain as a vehicle does.
+#[test]
+fn a_bundle_is_proven_by_its_whole_chain_or_not_at_all() {
+    let fleet = Fleet::new();
+    let path = fleet.release(1, NOW);
+    let target = fleet.repository.proven_target(&path, day(1)).unwrap().unwrap();
+    assert_eq!(Some(target), fleet.repository.target(&path).unwrap());
+    assert_eq!(
+        fleet.repository.proven_target(&"cell-fault/cell-fault-2.index".parse().unwrap(), NOW).unwrap(),
+        None
+    );
+    assert_eq!(fleet.repository.proven_target(&"other/other-1.index".parse().unwrap(), NOW).unwrap(), None);
+    // Timestamps hold for 3 days.
+    let ended = fleet.repository.proven_target(&path, day(4)).unwrap_err();
+    assert!(matches!(&ended, RepositoryError::Ended { role, .. } if role == "timestamp"), "{ended}");
+
+    let image = fleet.repository.path().join("image");
+    let newest = |end: &str| {
+        let mut names: Vec<_> =
+            std::fs::read_dir(&image).unwrap().map(|entry| entry.unwrap().path()).collect();
+        names.retain(|path| path.to_string_lossy().ends_with(end));
+        names.sort();
+        names.pop().unwrap()
+    };
+    for (role, change) in [
+        ("cell-fault", ("\"release\":1", "\"release\":2")),
+        ("targets", ("\"terminating\":true", "\"terminating\":false")),
+        ("snapshot", ("\"version\":1", "\"version\":9")),
+        ("timestamp", ("\"length\":", "\"length\":1")),
+    ] {
+        let file = newest(&format!("{role}.json"));
+        let text = std::fs::read_to_string(&file).unwrap();
+        let changed = text.replacen(change.0, change.1, 1);
+        assert_ne!(changed, text, "{role}");
+        std::fs::write(&file, changed).unwrap();
+        assert!(fleet.repository.proven_target(&path, day(1)).is_err(), "{role}");
+        std::fs::write(&file, text).unwrap();
+    }
+    assert!(fleet.repository.proven_target(&path, day(1)).unwrap().is_some());
+}

@@ -1,17 +1,20 @@
 //! What the cloud offers: asked for when there is news, verified, and handed to the families' machines.
 
-use super::{Held, RETRY, Worker, YIELD};
+use super::{Held, RETRY, RETRY_SOON, Worker, YIELD};
 use crate::update::fits::fits;
-use crate::update::repositories;
-use crate::uplink::Courier;
+use crate::update::source::Source;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 use telltale_core::update::{Event, Interest, Release, Told};
-use telltale_trust::{Offer, Pin, Verified};
+use telltale_trust::{Offer, Pin, Stick, Verified};
 use telltale_wire::bundle::{BundleIndex, BundleName, IndexPath};
 use telltale_wire::digest::Digest;
 use telltale_wire::time::WallTime;
 use telltale_wire::update::{UpdateReason, UpdateStep};
+
+/// The most offers of families that the vehicle does not have that are told of.
+const MAX_STRANGERS: usize = 64;
 
 impl Worker {
     /// Asks what the cloud offers, if it says that there is news, or nobody has asked for long.
@@ -28,12 +31,12 @@ impl Worker {
         }
         let since = (self.ties.clock)().mono.since(heard);
         let now = WallTime(server.0.saturating_add(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)));
-        self.quiet_until = Instant::now() + RETRY;
+        self.quiet_until = Instant::now() + if self.trouble.is_some() { RETRY } else { RETRY_SOON };
         self.next_check =
             Instant::now() + Duration::from_secs(u64::from(self.ties.settings.check_hours) * 3_600);
-        let (director, image) = (repositories::director(&courier), repositories::image(&courier));
+        let source = Source::Line(courier);
         let floors = self.ties.depot.floors();
-        match self.verifier.check(director, image, Some(now), &floors).await {
+        match self.verifier.check(source.director(), source.image(), Some(now), &floors).await {
             Ok(answer) => {
                 self.acted = view.desired_state;
                 self.quiet_until = Instant::now();
@@ -46,9 +49,9 @@ impl Worker {
                 for (path, refusal) in &answer.refused {
                     self.refused(path, &refusal.to_string());
                 }
-                self.obey(&courier, answer.desired_state, now).await;
-                if self.commands.updates_on {
-                    self.offers(&courier, answer.offers).await;
+                self.obey(&source, answer.desired_state, now).await;
+                if self.commands.updates_on() {
+                    self.offers(&source, answer.offers).await;
                 } else {
                     log::info!("updates are switched off by a command: no offer is taken");
                 }
@@ -63,10 +66,49 @@ impl Worker {
         }
     }
 
+    /// Takes what a stick brings, by the same verification and the same life cycle as what the server offers.
+    ///
+    /// Time is the later of what was known before and this machine's clock: who sets that back gains nothing that the
+    /// floor does not forbid, and who sets it ahead finds everything ended.
+    ///
+    /// # Errors
+    /// A sentence on what is not taken, and why; what else the stick brings is taken.
+    pub(in crate::update) async fn install(&mut self, folder: &Path) -> Result<(), String> {
+        if !self.commands.updates_on() {
+            return Err("updates are switched off by a command of the cloud".into());
+        }
+        let source = Source::Stick(Stick::new(folder));
+        let (now, floors) = ((self.ties.clock)().wall, self.ties.depot.floors());
+        let checked = self.verifier.check(source.director(), source.image(), now, &floors).await;
+        let answer = checked.map_err(|error| explain(&error))?;
+        let (version, count) = (answer.version, answer.offers.len());
+        log::info!("{}: the director's version {version} offers {count} bundles", folder.display());
+        let mut refused = Vec::new();
+        for (path, refusal) in &answer.refused {
+            self.refused(path, &refusal.to_string());
+            refused.push(format!("{path} is not taken: {refusal}"));
+        }
+        self.obey(&source, answer.desired_state, now.unwrap_or(WallTime(0))).await;
+        let unwanted = answer.offers.iter().filter_map(|offer| self.unwanted(offer));
+        refused.extend(unwanted);
+        self.offers(&source, answer.offers).await;
+        if refused.is_empty() { Ok(()) } else { Err(refused.join("; ")) }
+    }
+
+    /// Why nothing will come of an offer, as far as that is known already.
+    fn unwanted(&self, offer: &Offer) -> Option<String> {
+        let (path, bundle) = (offer.path(), offer.pin().digest);
+        match self.ties.depot.consider(&path.family, path.release, &bundle) {
+            Some(Interest::Take | Interest::Continue | Interest::Settled) => None,
+            Some(Interest::Refuse(reason)) => Some(format!("{path} is not taken: {reason}")),
+            None => Some(format!("{path} is not taken: {}", UpdateReason::NotConfigured)),
+        }
+    }
+
     /// Carries out the commands that are new.
-    async fn obey(&mut self, courier: &Courier, pin: Option<Verified<Pin>>, now: WallTime) {
+    async fn obey(&mut self, source: &Source, pin: Option<Verified<Pin>>, now: WallTime) {
         let Some(pin) = pin else { return };
-        match repositories::desired_state(courier).await {
+        match source.desired_state().await {
             Ok(Some(bytes)) => match pin.desired_state(&bytes) {
                 Ok(desired) => self.commands.take(&desired, now, &self.ties).await,
                 Err(error) => log::warn!("what the cloud wants is not what was signed: {}", explain(&error)),
@@ -77,7 +119,7 @@ impl Worker {
     }
 
     /// Takes the newest offer of each family; one that is no longer offered is given up.
-    async fn offers(&mut self, courier: &Courier, offers: Vec<Offer>) {
+    async fn offers(&mut self, source: &Source, offers: Vec<Offer>) {
         let mut newest: BTreeMap<BundleName, Offer> = BTreeMap::new();
         for offer in offers {
             let release = |offer: &Offer| offer.path().release;
@@ -88,19 +130,29 @@ impl Worker {
         }
         for name in self.ties.depot.families() {
             match newest.remove(&name) {
-                Some(offer) => self.offer(&name, courier, &offer).await,
+                Some(offer) => self.offer(&name, source, &offer).await,
                 None => self.event(&name, Event::Withdrawn),
             }
         }
         for offer in newest.values() {
-            log::warn!(
-                "{} is offered, but no model of its family is configured: it is not taken",
-                offer.path()
-            );
+            self.stranger(offer);
         }
     }
 
-    async fn offer(&mut self, name: &BundleName, courier: &Courier, offer: &Offer) {
+    /// An offer of a family that this vehicle does not have: told once in a start.
+    fn stranger(&mut self, offer: &Offer) {
+        let (path, bundle) = (offer.path(), offer.pin().digest);
+        if self.strangers.len() >= MAX_STRANGERS || !self.strangers.insert(bundle) {
+            return;
+        }
+        let why = "no model of its family stands under `models`, and `update.families` does not name it";
+        let release = Release { number: path.release, version: String::new(), bundle };
+        let reason = Some(UpdateReason::NotConfigured);
+        let told = Told { release: Some(release), step: UpdateStep::Refused, reason, why: why.to_owned() };
+        self.record(&path.family, told);
+    }
+
+    async fn offer(&mut self, name: &BundleName, source: &Source, offer: &Offer) {
         let (number, bundle) = (offer.path().release, offer.pin().digest);
         match self.ties.depot.consider(name, number, &bundle) {
             Some(Interest::Take | Interest::Continue) => {}
@@ -111,16 +163,16 @@ impl Worker {
             }
             Some(Interest::Settled) | None => return,
         }
-        let (index, bytes) = match self.index(name, courier, offer).await {
+        let (index, bytes) = match self.index(name, source, offer).await {
             Ok(held) => held,
             Err(why) => return self.refused(&offer.path().to_string(), &why),
         };
         let release = Release { number, version: index.version.clone(), bundle };
         let most = u64::from(self.ties.settings.max_mib) << 20;
-        let fitting = fits(&index, &*self.ties.reloader.catalog.lock().await, most);
+        let fitting = fits(&index, &self.ties.reloader.catalog.lock().await.catalog, most);
         // One of another release ends here.
         self.downloads.remove(name);
-        self.held.insert(name.clone(), Held { index, bytes });
+        self.held.insert(name.clone(), Held { index, bytes, source: source.clone() });
         self.event(name, Event::Offered(release, fitting));
     }
 
@@ -128,7 +180,7 @@ impl Worker {
     async fn index(
         &self,
         name: &BundleName,
-        courier: &Courier,
+        source: &Source,
         offer: &Offer,
     ) -> Result<(Verified<BundleIndex>, Vec<u8>), String> {
         let slot = self.ties.depot.candidate(name).map(|(_, slot)| slot);
@@ -137,8 +189,8 @@ impl Worker {
         if let Some((index, bytes)) = held.and_then(|bytes| Some((offer.index(&bytes).ok()?, bytes))) {
             return Ok((index, bytes));
         }
-        let fetched = repositories::index(courier, offer.path()).await.map_err(|error| error.to_string())?;
-        let bytes = fetched.ok_or("the server has no such index")?;
+        let fetched = source.index(offer.path()).await.map_err(|error| error.to_string())?;
+        let bytes = fetched.ok_or("there is no such index where it is offered")?;
         Ok((offer.index(&bytes).map_err(|error| explain(&error))?, bytes))
     }
 
