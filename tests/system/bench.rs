@@ -6,7 +6,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -106,12 +106,17 @@ key = "pki/vehicles/v1/vehicle.key"
 
     /// A server that takes connections: the same one each time, as far as a vehicle can see.
     pub(crate) fn cloud(&self) -> Process {
+        self.cloud_with(&[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn cloud_with(&self, more: &[&str]) -> Process {
         let ready = self.path("ready");
         let _ = fs::remove_file(&ready);
         let mut command = Command::new(rig::program("telltale-cloud"));
         command.arg("serve").arg("--pki").arg(self.path("pki")).arg("--db").arg(self.path("fleet.db"));
         command.args(["--listen", &format!("127.0.0.1:{}", self.port), "--dashboard", "127.0.0.1:0"]);
-        command.arg("--ready-file").arg(&ready);
+        command.arg("--ready-file").arg(&ready).args(more);
         let cloud = Process::start(&mut command, self.path("cloud.said"));
         let start = Instant::now();
         while !ready.exists() {
@@ -121,12 +126,17 @@ key = "pki/vehicles/v1/vehicle.key"
         cloud
     }
 
+    /// Where people look at the server that was started last.
+    pub(crate) fn people(&self) -> SocketAddr {
+        let ready = fs::read_to_string(self.path("ready")).unwrap();
+        let address = ready.lines().find_map(|line| line.strip_prefix("dashboard ")).unwrap();
+        address.trim().parse().unwrap()
+    }
+
     /// What a person reads on a page of a server of this database: its text, without tags.
     pub(crate) fn page(&self, path: &str) -> String {
         let mut cloud = self.cloud();
-        let ready = fs::read_to_string(self.path("ready")).unwrap();
-        let address = ready.lines().find_map(|line| line.strip_prefix("dashboard ")).unwrap();
-        let page = snapshot::get(address.trim().parse().unwrap(), path);
+        let page = snapshot::get(self.people(), path);
         cloud.terminate();
         assert_eq!(cloud.ended(PATIENCE).code(), Some(0), "{}", cloud.said());
         let text = page.split('<').filter_map(|part| part.split_once('>').map(|(_tag, text)| text));

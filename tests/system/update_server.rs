@@ -21,7 +21,10 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 use telltale_cloud::pki::Pki;
 use telltale_core::feature::FeatureSpec;
+use telltale_repository::metadata::Target;
 use telltale_wire::bundle::*;
+use telltale_wire::command::CommandOutcome;
+use telltale_wire::desired::{self, DesiredState};
 use telltale_wire::digest::Digest;
 use telltale_wire::envelope;
 use telltale_wire::record::Record;
@@ -54,6 +57,32 @@ impl Model {
         assert!(manifest.contains(&digest(&features)));
         let onnx = fs::read(crate::rig::cell_fault().join("cell-fault.int8.onnx")).unwrap();
         Model { onnx, manifest, features, golden: read("golden.toml"), latency_us: 500_000 }
+    }
+
+    /// The model of a folder, as it is.
+    pub(crate) fn of(folder: &Path) -> Model {
+        let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
+        Model {
+            onnx: fs::read(folder.join("cell-fault.int8.onnx")).unwrap(),
+            manifest: read("model.toml"),
+            features: read("features.toml"),
+            golden: read("golden.toml"),
+            latency_us: 500_000,
+        }
+    }
+
+    /// Writes its bundle as the builder does, into a folder that has others; gives its path.
+    pub(crate) fn write(&self, bundles: &Path, release: u32) -> String {
+        let (index, chunks) = self.bundle(release);
+        let path = index.path().to_string();
+        let file = bundles.join("index").join(&path);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, index.encode().unwrap()).unwrap();
+        fs::create_dir_all(bundles.join("chunk")).unwrap();
+        for chunk in chunks {
+            fs::write(bundles.join("chunk").join(Digest::of(&chunk).to_hex()), chunk).unwrap();
+        }
+        path
     }
 
     /// Writes it as a folder that a configuration can name.
@@ -185,6 +214,36 @@ impl Server {
         }
         self.publish();
         index
+    }
+
+    /// Wants this of the vehicle, and no model.
+    pub(crate) fn want(&mut self, desired: &DesiredState) {
+        let bytes = desired.to_bytes().unwrap();
+        let target = Target::of(&bytes, None);
+        self.world.director.targets.targets = BTreeMap::from([(desired::TARGET.to_owned(), target)]);
+        self.held().files.insert(format!("director/{}", desired::TARGET), bytes);
+        self.publish();
+    }
+
+    /// What the vehicle said became of a command, each time that it did.
+    pub(crate) fn acknowledgements(&self, id: u64) -> Vec<CommandOutcome> {
+        let told = |record: &Record| match record {
+            Record::Command(ack) if ack.id == id => Some(ack.outcome),
+            _ => None,
+        };
+        self.held().records.iter().filter_map(told).collect()
+    }
+
+    /// Waits until the vehicle has told of each of these commands what became of it.
+    pub(crate) fn acknowledged(&self, expected: &[(u64, CommandOutcome)], patience: Duration) {
+        let start = Instant::now();
+        for (id, outcome) in expected {
+            while self.acknowledgements(*id).is_empty() {
+                assert!(start.elapsed() < patience, "command {id} is not told of");
+                sleep(Duration::from_millis(20));
+            }
+            assert_eq!(self.acknowledgements(*id), [*outcome], "command {id}");
+        }
     }
 
     fn publish(&mut self) {
