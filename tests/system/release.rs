@@ -167,3 +167,10 @@ pub(crate) fn build_for(bench: &Bench, model: &Path, release: u32, hardware: &st
     ]);
     said.split_once(':').unwrap().0.to_owned()
 }
+
+/// A release of the shipped model, as the agent's log calls it.
+pub(crate) fn called(release: u32) -> String {
+    let manifest = fs::read_to_string(rig::cell_fault().join("model.toml")).unwrap();
+    let version = manifest.lines().find_map(|line| line.strip_prefix("version = ")).unwrap();
+    format!("release {release} ({})", version.trim_matches('"'))
+}

@@ -3,7 +3,7 @@
 
 use crate::bench::{Bench, Process};
 use crate::over_the_air::{PATIENCE, bench};
-use crate::release::{HARDWARE, Release, build, build_for, said};
+use crate::release::{HARDWARE, Release, build, build_for, called, said};
 use crate::rig;
 use std::fs;
 use std::path::Path;
@@ -91,7 +91,7 @@ fn a_stick_is_believed_like_the_line_and_no_more() {
         spoil(&chunk.path());
     }
     installed(&bench, "torn");
-    wait(&agent, "release 1 (1.0.0) refused (not what was signed)");
+    wait(&agent, &format!("{} refused (not what was signed)", called(1)));
 
     // What the server has for the vehicle, models and commands, as its database says.
     release.roll_out(&third, "[[wave]]\npercent = 100\n");
@@ -112,7 +112,7 @@ fn a_stick_is_believed_like_the_line_and_no_more() {
     installed(&bench, "good");
     wait(&agent, "command 1: done");
     for step in ["staged", "self-tested", "in shadow", "on trial", "committed"] {
-        wait(&agent, &format!("release 3 (1.0.0) {step}"));
+        wait(&agent, &format!("{} {step}", called(3)));
     }
     // Older metadata, and with newer metadata an older release.
     let why = refused(&bench, "torn");
@@ -121,7 +121,7 @@ fn a_stick_is_believed_like_the_line_and_no_more() {
     let why = refused(&bench, "back");
     assert!(why.contains("release"), "{why}");
     let list = rig::telltale_ok(&["model", "list", "--config", rig::text(&bench.path("agent.toml"))]);
-    assert!(list.contains("cell-fault: release 3 (1.0.0) speaks\n"), "{list}");
+    assert!(list.contains(&format!("cell-fault: {} speaks\n", called(3))), "{list}");
     // The next one takes its place.
     let fourth = build(&bench, &rig::cell_fault(), 4);
     release.publish(&fourth);
@@ -132,10 +132,10 @@ fn a_stick_is_believed_like_the_line_and_no_more() {
         ),
     );
     installed(&bench, "next");
-    wait(&agent, "release 4 (1.0.0) committed");
+    wait(&agent, &format!("{} committed", called(4)));
     // A bundle that is there already is no news.
     let list = installed(&bench, "next");
-    assert!(list.contains("release 4 (1.0.0) speaks\n"), "{list}");
+    assert!(list.contains(&format!("{} speaks\n", called(4))), "{list}");
     agent.terminate();
     assert_eq!(agent.ended(PATIENCE).code(), Some(0), "{}", agent.said());
     let why = refused(&bench, "next");

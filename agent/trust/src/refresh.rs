@@ -9,7 +9,7 @@ use serde_json::Value;
 use sigstore_tuf::transport::FetchFuture;
 use sigstore_tuf::{Error, Metadata, MetadataStore as _, Repository, Snapshot, TargetFile};
 use sigstore_tuf::{TrustedMetadataSet, Updater, UpdaterConfig};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -243,7 +243,10 @@ impl Guarded {
             return Err(FetchError::TooLong { limit });
         }
         self.for_this_vehicle(name, &bytes)?;
-        Ok(Some(bytes))
+        match signed(&bytes) {
+            Some(signed) if !keys_are_distinct(&signed) => Err(FetchError::SameKey),
+            _ => Ok(Some(bytes)),
+        }
     }
 
     /// A delegated role of this version, if it was kept. It is verified as if it had been fetched.
@@ -271,6 +274,16 @@ impl Guarded {
             named => Err(FetchError::OtherVehicle(named.map(|named| named.chars().take(64).collect()))),
         }
     }
+}
+
+/// Whether each key that a root or a delegation lists stands there under one name: a key under two names would count
+/// twice towards a threshold, which the TUF client counts by names.
+fn keys_are_distinct(signed: &Value) -> bool {
+    let delegated = signed.get("delegations").and_then(|delegations| delegations.get("keys"));
+    [signed.get("keys"), delegated].into_iter().flatten().filter_map(Value::as_object).all(|keys| {
+        let mut seen = BTreeSet::new();
+        keys.values().all(|key| seen.insert(key.get("keyval").map(Value::to_string)))
+    })
 }
 
 fn signed(bytes: &[u8]) -> Option<Value> {

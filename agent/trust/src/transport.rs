@@ -40,6 +40,9 @@ pub enum FetchError {
     /// The director's metadata is for another vehicle, or for none.
     #[error("is signed for {}, not for this vehicle", .0.as_deref().unwrap_or("no vehicle"))]
     OtherVehicle(Option<String>),
+    /// It lists one key under two names.
+    #[error("lists one key under two names, which would count twice")]
+    SameKey,
     /// A name that is none of a file.
     #[error("is no name of a metadata file")]
     Name,
@@ -85,7 +88,7 @@ pub(crate) fn read(path: &Path, limit: usize) -> Result<Option<Vec<u8>>, FetchEr
 /// Whether this is the name of a file, and of nothing beside or above.
 pub(crate) fn plain(name: &str) -> bool {
     let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'~' | b'%');
-    !name.starts_with('.') && (1..=200).contains(&name.len()) && name.bytes().all(letter)
+    !matches!(name, "." | "..") && (1..=200).contains(&name.len()) && name.bytes().all(letter)
 }
 
 #[cfg(test)]
