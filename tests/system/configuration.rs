@@ -56,8 +56,16 @@ fn roll_out(
 }
 
 fn status(bench: &Bench) -> Value {
-    let config = bench.path("agent.toml");
-    serde_json::from_str(&rig::telltale_ok(&["status", "--json", "--config", rig::text(&config)])).unwrap()
+    let (config, start) = (bench.path("agent.toml"), Instant::now());
+    loop {
+        let output = rig::telltale(&["status", "--json", "--config", rig::text(&config)]);
+        if output.status.success() {
+            return serde_json::from_slice(&output.stdout).unwrap();
+        }
+        // The agent has just begun, and does not listen yet.
+        assert!(start.elapsed() < PATIENCE, "{}", rig::stderr(&output));
+        sleep(Duration::from_millis(50));
+    }
 }
 
 fn in_force(bench: &Bench) -> String {
@@ -110,7 +118,7 @@ fn a_catalog_and_a_campaign_are_tried_and_what_loses_signals_is_taken_back() {
     let lacks = catalog(&bench, "lacks", cells, same);
     let rollout = roll_out(&bench, &release, 2, Some(&lacks), false);
     let report = ended(&release, rollout, &agent, "paused");
-    release.ask("rollout stop", &format!("--by ann {rollout}"));
+    release.ask("rollout stop", &format!("--by ann --why bad {rollout}"));
     let reason = report["vehicles"][0]["reason"].as_str().unwrap();
     assert!(reason.starts_with("can't be loaded"), "{reason}");
     assert!(!agent.said().contains("release 2 (1) on trial") && in_force(&bench) == new);
@@ -120,24 +128,18 @@ fn a_catalog_and_a_campaign_are_tried_and_what_loses_signals_is_taken_back() {
     let deaf = catalog(&bench, "deaf", same, moved);
     let rollout = roll_out(&bench, &release, 3, Some(&deaf), false);
     let report = ended(&release, rollout, &agent, "paused");
-    release.ask("rollout stop", &format!("--by ann {rollout}"));
+    release.ask("rollout stop", &format!("--by ann --why bad {rollout}"));
     let reason = report["vehicles"][0]["reason"].as_str().unwrap();
     assert!(reason.starts_with("disagrees with the model before"), "{reason}\n{}", agent.said());
     assert!(agent.said().contains("release 3 (1) on trial"), "{}", agent.said());
-    let start = Instant::now();
-    while in_force(&bench) != new {
-        assert!(start.elapsed() < PATIENCE, "{}", agent.said());
-        sleep(Duration::from_millis(50));
-    }
+    until(&agent, || in_force(&bench) == new);
 
     // One with which the agent does not stay up: as often as it may, then no more.
     let other = |text: String| text.replacen("stale_ms = 25000", "stale_ms = 27000", 1);
     let fatal = catalog(&bench, "fatal", other, same);
     let rollout = roll_out(&bench, &release, 4, Some(&fatal), true);
     for _ in 0..2 {
-        assert!(
-            agent.says_within(PATIENCE, "configuration: release 4 (1) on trial") || in_force(&bench) != new
-        );
+        until(&agent, || in_force(&bench) != new);
         agent.kill9();
         agent = bench.agent("agent.toml");
     }
@@ -161,6 +163,14 @@ fn a_catalog_and_a_campaign_are_tried_and_what_loses_signals_is_taken_back() {
     agent.terminate();
     assert_eq!(agent.ended(PATIENCE).code(), Some(0), "{}", agent.said());
     release.end();
+}
+
+fn until(agent: &Process, is_so: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < PATIENCE, "{}", agent.said());
+        sleep(Duration::from_millis(50));
+    }
 }
 
 /// What became of the vehicle's commands, the oldest first.
