@@ -40,6 +40,9 @@ pub(crate) struct Cast {
     pub(crate) running: BTreeMap<BundleName, Arrangement>,
 }
 
+/// What is to run of a family, with the models that its slots bring: the one that speaks, and the one beside it.
+type Arranged = (Arrangement, Option<LoadedModel>, Option<LoadedModel>);
+
 /// Why an event had no consequence.
 #[derive(Debug, Error)]
 pub(crate) enum DepotError {
@@ -228,7 +231,7 @@ impl Depot {
         catalog: &Catalog,
         budget: &Budget,
         rehearsed: bool,
-    ) -> anyhow::Result<Option<(Arrangement, Option<LoadedModel>, Option<LoadedModel>)>> {
+    ) -> anyhow::Result<Option<Arranged>> {
         let mut inner = self.lock();
         for _ in 0..MAX_FALLBACKS {
             let Some(arrangement) = inner.families.get(name).map(Family::arrangement) else { break };
