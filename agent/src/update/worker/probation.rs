@@ -157,7 +157,13 @@ mod tests {
     fn hear(pipeline: &mut Pipeline, until: u64) -> Box<View> {
         for second in 0..until {
             let at = MonoTime(second * 1_000_000);
-            let frame = CanFrame::new(at, BusId(0), CanId::Standard(0x100), FrameKind::Classic, &[1; 8]);
+            let frame = CanFrame::new(
+                at,
+                BusId(0),
+                CanId::Standard(0x100),
+                FrameKind::Classic,
+                &[1, 0, 0, 0, 0, 0, 0, 0],
+            );
             pipeline.handle_frame(&frame.unwrap());
         }
         let mut view = Box::new(View::with_room(pipeline.outline()));
