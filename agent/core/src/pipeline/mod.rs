@@ -23,8 +23,8 @@ pub use duet::Comparison;
 pub use isolation::{FIRST_REST, ISOLATE_AFTER, Isolation, LONGEST_REST};
 pub use latest::Latest;
 pub use mind::{LoadError, LoadedModel};
-pub use travel::Memory;
 pub use settings::SwitchedOff;
+pub use travel::Memory;
 pub use view::{
     BusOutline, BusView, Latency, ModelOutline, ModelView, Outline, SignalOutline, SubjectView, View,
 };
