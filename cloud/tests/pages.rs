@@ -126,6 +126,7 @@ async fn markup_from_a_vehicle_stays_text() {
         confidence: f32::INFINITY,
         since: stamp(0),
         evidence: vec![],
+        departure: None,
     };
     let loss = LossRecord {
         at: stamp(2),

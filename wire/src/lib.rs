@@ -32,9 +32,13 @@ pub mod bus;
 #[cfg(feature = "alloc")]
 pub mod command;
 #[cfg(feature = "alloc")]
+pub mod departure;
+#[cfg(feature = "alloc")]
 pub mod desired;
 #[cfg(feature = "alloc")]
 pub mod digest;
+#[cfg(feature = "alloc")]
+pub mod drift;
 #[cfg(feature = "alloc")]
 pub mod envelope;
 #[cfg(feature = "alloc")]

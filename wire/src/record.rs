@@ -6,7 +6,9 @@
 use crate::agent_event::AgentEvent;
 use crate::bus::{BusRecord, BusReport};
 use crate::command::CommandAck;
+use crate::departure::Departure;
 use crate::digest::{Digest, ShortDigest};
+use crate::drift::DriftRecord;
 use crate::estimate::EstimateRecord;
 use crate::ids::{BootId, Lane, Seq};
 use crate::signals::SignalRecord;
@@ -64,6 +66,8 @@ pub enum Record {
     Estimate(EstimateRecord),
     /// What one drive came to.
     Trip(TripRecord),
+    /// What a model is fed, or answers, drifted from what it was trained on.
+    Drift(DriftRecord),
 }
 
 /// Why a body was not read as a record.
@@ -120,6 +124,7 @@ impl Record {
             Record::Command(_) => 12,
             Record::Estimate(_) => 13,
             Record::Trip(_) => 15,
+            Record::Drift(_) => 14,
         }
     }
 
@@ -141,7 +146,8 @@ impl Record {
             | Record::Shadow(_)
             | Record::Command(_)
             | Record::Estimate(_)
-            | Record::Trip(_) => Lane::Status,
+            | Record::Trip(_)
+            | Record::Drift(_) => Lane::Status,
             Record::Summary(_) | Record::Signals(SignalRecord::Statistics(_)) => Lane::Summary,
             Record::Snapshot(_) => Lane::Bulk,
         }
@@ -155,7 +161,7 @@ impl Record {
         let kind = self.kind();
         let body = match self {
             Record::Boot(body) => postcard::to_allocvec(body),
-            Record::Verdict(body) => postcard::to_allocvec(body),
+            Record::Verdict(body) => body.to_body(),
             Record::Summary(body) => postcard::to_allocvec(body),
             Record::Status(body) => postcard::to_allocvec(body),
             Record::Loss(body) => postcard::to_allocvec(body),
@@ -168,6 +174,7 @@ impl Record {
             Record::Command(body) => postcard::to_allocvec(body),
             Record::Estimate(body) => postcard::to_allocvec(body),
             Record::Trip(body) => postcard::to_allocvec(body),
+            Record::Drift(body) => postcard::to_allocvec(body),
         };
         let body = body.map_err(|e| RecordError::Malformed { kind, why: alloc::format!("{e}") })?;
         if body.len() > MAX_BODY {
@@ -188,7 +195,7 @@ impl RawRecord {
         }
         match self.kind {
             1 => self.body_as().map(Record::Boot),
-            2 => self.body_as().map(Record::Verdict),
+            2 => self.verdict().map(Record::Verdict),
             3 => self.body_as().map(Record::Summary),
             4 => self.body_as().map(Record::Status),
             5 => self.body_as().map(Record::Loss),
@@ -201,8 +208,17 @@ impl RawRecord {
             12 => self.body_as().map(Record::Command),
             13 => self.body_as().map(Record::Estimate),
             15 => self.body_as().map(Record::Trip),
+            14 => self.body_as().map(Record::Drift),
             kind => Err(RecordError::UnknownKind(kind)),
         }
+    }
+
+    /// A verdict, and what newer agents append to it. An appendix of a kind that is not known here is left out.
+    fn verdict(&self) -> Result<VerdictEvent, RecordError> {
+        let (event, appended) = postcard::take_from_bytes::<VerdictEvent>(&self.body)
+            .map_err(|e| RecordError::Malformed { kind: self.kind, why: alloc::format!("{e}") })?;
+        let departure = postcard::take_from_bytes(appended).ok().map(|(departure, _)| departure);
+        Ok(VerdictEvent { departure, ..event })
     }
 
     fn body_as<T: DeserializeOwned>(&self) -> Result<T, RecordError> {
@@ -316,6 +332,20 @@ pub struct VerdictEvent {
     pub since: Stamp,
     /// What stands out, strongest first.
     pub evidence: Vec<Evidence>,
+    /// In which way the subject departs from its peers. It stands behind the other fields in the body, where a reader
+    /// that does not know it passes over it, and an older agent has nothing.
+    #[serde(skip)]
+    pub departure: Option<Departure>,
+}
+
+impl VerdictEvent {
+    fn to_body(&self) -> Result<Vec<u8>, postcard::Error> {
+        let body = postcard::to_allocvec(self)?;
+        match &self.departure {
+            None => Ok(body),
+            Some(departure) => postcard::to_extend(departure, body),
+        }
+    }
 }
 
 /// One thing that stands out, with what it is compared to.

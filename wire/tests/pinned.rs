@@ -12,6 +12,7 @@ mod bridge;
 mod bundles;
 mod buses;
 mod commands;
+mod departures;
 mod estimates;
 mod events;
 mod snapshots;
@@ -138,7 +139,7 @@ fn records() -> Vec<Case> {
         | Record::Snapshot(_) => (),
         Record::Signals(SignalRecord::Directory(_) | SignalRecord::Statistics(_)) => (),
         Record::Agent(_) | Record::Update(_) | Record::Shadow(_) | Record::Command(_) => (),
-        Record::Estimate(_) | Record::Trip(_) => (),
+        Record::Estimate(_) | Record::Trip(_) | Record::Drift(_) => (),
     };
     let boot = BootRecord {
         at: EARLY,
@@ -160,6 +161,7 @@ fn records() -> Vec<Case> {
             reference: 3.75,
             unit: Unit::Millivolt,
         }],
+        departure: None,
     };
     let summary = Summary {
         from: EARLY,
@@ -181,7 +183,9 @@ fn records() -> Vec<Case> {
         |range| LossRecord { at: AT, stage: LossStage::SpoolCap, count: 129, range, why: "cap".into() };
     vec![
         record("boot", Record::Boot(boot)),
-        record("verdict", Record::Verdict(verdict)),
+        record("verdict", Record::Verdict(verdict.clone())),
+        record("verdict-with-departure", Record::Verdict(departures::of(verdict))),
+        record("drift", Record::Drift(departures::drift(AT, model()))),
         record("summary", Record::Summary(summary)),
         record(
             "status",

@@ -285,6 +285,7 @@ pub fn verdict(second: u64, subject: &str, verdict: VerdictCode) -> RawRecord {
         confidence: 0.98,
         since: stamp(second.saturating_sub(1)),
         evidence: vec![Evidence { what: "voltage".into(), value: 3.712, reference: 3.921, unit: Unit::Volt }],
+        departure: None,
     };
     Record::Verdict(event).to_raw().unwrap()
 }
