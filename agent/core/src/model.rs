@@ -2,6 +2,7 @@
 //! that turns int8 features into int8 logits.
 
 use crate::document::DocumentError;
+use crate::drift::Reference;
 use crate::estimate::Estimation;
 use crate::regime::{self, Bound};
 use crate::residual::Residual;
@@ -73,6 +74,8 @@ pub struct Manifest {
     pub history: Option<usize>,
     /// What the output means.
     pub reading: Reading,
+    /// What it was trained on, for drift.
+    pub drift: Option<Reference>,
 }
 
 /// What a model's output means: how odd a subject is, or how much of something it has.
@@ -111,6 +114,7 @@ struct Document {
     #[serde(default)]
     regime: Vec<Bound>,
     estimate: Option<Estimation>,
+    drift: Option<Reference>,
 }
 
 /// `q = clamp(round(x / scale) + zero_point)`, ties to even (ONNX `QuantizeLinear`).
@@ -189,6 +193,13 @@ pub struct Decision {
     pub exit_windows: u16,
 }
 
+impl Decision {
+    /// The bits of a history: one a window of the last `enter_of`.
+    pub(crate) const fn mask(&self) -> u32 {
+        u32::MAX >> (32 - self.enter_of as u32)
+    }
+}
+
 impl Manifest {
     /// Reads a manifest. `origin` names the file in errors.
     ///
@@ -226,6 +237,7 @@ impl Manifest {
             output: doc.output,
             history: doc.history,
             reading,
+            drift: doc.drift,
         };
         match manifest.fault() {
             None => Ok(manifest),
@@ -258,6 +270,7 @@ impl Manifest {
         .into_iter()
         .find_map(|(holds, field, problem)| (!holds).then_some((field, problem)))
         .or_else(|| self.reading.fault())
+        .or_else(|| self.drift.as_ref()?.fault())
     }
 
     /// How records name this model, given the digest over its files.

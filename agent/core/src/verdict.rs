@@ -1,8 +1,9 @@
 //! From scores to verdicts: hysteresis for each subject, over the windows in which it has a score.
 
 use crate::model::Decision;
+use serde::{Deserialize, Serialize};
 use telltale_wire::record::{IndeterminateReason, VerdictCode};
-use telltale_wire::time::MonoTime;
+use telltale_wire::time::{MonoTime, WallTime};
 
 /// A subject without a score in this many windows in a row is reported as indeterminate.
 pub const REPORT_ABSENCE_AFTER: u16 = 6;
@@ -14,6 +15,8 @@ pub struct Change {
     pub verdict: VerdictCode,
     /// The end of the first window of the run that led here.
     pub since: MonoTime,
+    /// The same where it lies in an earlier start, whose monotonic time means nothing any more.
+    pub since_wall: Option<WallTime>,
 }
 
 /// What one window says of one subject.
@@ -41,6 +44,16 @@ struct Track {
     anomalous: bool,
     absence_reported: bool,
     since: MonoTime,
+    since_wall: Option<WallTime>,
+}
+
+/// What of a subject outlives a restart.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct KeptTrack {
+    history: u32,
+    quiet: u16,
+    anomalous: bool,
+    since: Option<WallTime>,
 }
 
 impl Judge {
@@ -54,6 +67,7 @@ impl Judge {
             anomalous: false,
             absence_reported: false,
             since: MonoTime(0),
+            since_wall: None,
         };
         Judge { decision, tracks: vec![fresh; subjects] }
     }
@@ -68,6 +82,35 @@ impl Judge {
     #[must_use]
     pub fn is_anomalous(&self, subject: usize) -> bool {
         self.tracks[subject].anomalous
+    }
+
+    /// The first window of the run that led to what is held; by the wall clock where that was in an earlier start.
+    pub(crate) fn since(&self, subject: usize) -> (MonoTime, Option<WallTime>) {
+        (self.tracks[subject].since, self.tracks[subject].since_wall)
+    }
+
+    /// What is to outlive a restart, given the wall time of a moment of this start.
+    pub(crate) fn keep(&self, wall: &dyn Fn(MonoTime) -> Option<WallTime>) -> Vec<KeptTrack> {
+        let kept = |track: &Track| KeptTrack {
+            history: track.history,
+            quiet: track.quiet,
+            anomalous: track.anomalous,
+            since: track.since_wall.or_else(|| wall(track.since)),
+        };
+        self.tracks.iter().map(kept).collect()
+    }
+
+    /// Whether there are as many subjects, and no more windows behind them than a verdict is formed over.
+    pub(crate) fn fits(&self, kept: &[KeptTrack]) -> bool {
+        kept.len() == self.tracks.len() && kept.iter().all(|k| k.history & !self.decision.mask() == 0)
+    }
+
+    /// Goes on from tracks that fit.
+    pub(crate) fn recall(&mut self, kept: &[KeptTrack]) {
+        for (track, kept) in self.tracks.iter_mut().zip(kept) {
+            let KeptTrack { history, quiet, anomalous, since } = *kept;
+            *track = Track { history, quiet, anomalous, since_wall: since, ..*track };
+        }
     }
 
     /// Takes the score of the window that ended at `at`, or why there is none.
@@ -91,9 +134,9 @@ impl Track {
         let recovered = std::mem::take(&mut self.absence_reported);
         self.absent = 0;
         let speaks = score >= decision.enter;
-        let mask = u32::MAX >> (32 - u32::from(decision.enter_of));
+        let mask = decision.mask();
         if !self.anomalous && speaks && self.history & mask == 0 {
-            self.since = at;
+            (self.since, self.since_wall) = (at, None);
         }
         self.history = (self.history << 1 | u32::from(speaks)) & mask;
         self.quiet = if score < decision.exit { self.quiet.saturating_add(1) } else { 0 };
@@ -108,12 +151,14 @@ impl Track {
             self.history = 0;
             self.quiet = 0;
             if !self.anomalous {
-                self.since = at;
+                (self.since, self.since_wall) = (at, None);
             }
         }
         let verdict = if self.anomalous { VerdictCode::Anomalous } else { VerdictCode::Nominal };
-        let since = if recovered && !changed { at } else { self.since };
-        Judgement { verdict, change: (changed || recovered).then_some(Change { verdict, since }) }
+        let (since, since_wall) =
+            if recovered && !changed { (at, None) } else { (self.since, self.since_wall) };
+        let change = Change { verdict, since, since_wall };
+        Judgement { verdict, change: (changed || recovered).then_some(change) }
     }
 
     fn absence(&mut self, at: MonoTime, reason: IndeterminateReason) -> Judgement {
@@ -125,7 +170,7 @@ impl Track {
         self.absent = self.absent.saturating_add(1);
         let due = self.absent >= REPORT_ABSENCE_AFTER && !self.absence_reported;
         self.absence_reported |= due;
-        Judgement { verdict, change: due.then_some(Change { verdict, since: at }) }
+        Judgement { verdict, change: due.then_some(Change { verdict, since: at, since_wall: None }) }
     }
 }
 
@@ -190,6 +235,6 @@ mod tests {
         judge.judge(0, MonoTime(2), Ok(0.9));
         judge.judge(0, MonoTime(3), Ok(0.1));
         let change = judge.judge(0, MonoTime(4), Ok(0.9)).change.unwrap();
-        assert_eq!(change, Change { verdict: VerdictCode::Anomalous, since: MonoTime(2) });
+        assert_eq!((change.verdict, change.since), (VerdictCode::Anomalous, MonoTime(2)));
     }
 }

@@ -24,7 +24,7 @@ pub struct FeatureTable {
 }
 
 impl FeatureTable {
-    pub(super) fn new(channels: usize, subjects: usize) -> FeatureTable {
+    pub(crate) fn new(channels: usize, subjects: usize) -> FeatureTable {
         FeatureTable {
             subjects,
             channels,
@@ -39,14 +39,14 @@ impl FeatureTable {
     }
 
     /// Sets one feature of one subject, in its physical unit and as a model takes it.
-    pub(super) fn set(&mut self, channel: usize, subject: usize, physical: f32, normalised: f32) {
+    pub(crate) fn set(&mut self, channel: usize, subject: usize, physical: f32, normalised: f32) {
         let at = channel * self.subjects + subject;
         self.physical[at] = physical;
         self.normalised[at] = normalised;
     }
 
     /// Sets what stands beside a subject's features.
-    pub(super) fn set_state(&mut self, subject: usize, state: Result<(), NoData>, resistance: Option<f32>) {
+    pub(crate) fn set_state(&mut self, subject: usize, state: Result<(), NoData>, resistance: Option<f32>) {
         self.state[subject] = state;
         self.resistance[subject] = resistance;
     }

@@ -86,7 +86,7 @@ impl Layout {
 
     /// A layout of the first signals, `members` of them members.
     #[cfg(test)]
-    pub(super) fn invented(members: usize, signals: u16, stale_after: Duration) -> Layout {
+    pub(crate) fn invented(members: usize, signals: u16, stale_after: Duration) -> Layout {
         let stale_after = vec![stale_after; usize::from(signals)];
         Layout { members, signals: (0..signals).map(SignalId).collect(), stale_after }
     }

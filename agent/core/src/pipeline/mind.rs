@@ -1,37 +1,43 @@
 //! What one model thinks of one window: score, judge, and say why.
 
 use super::appraisal::{Appraisal, Estimate};
+use super::evidence::{self, Witness};
+use super::keepsake::Kept;
+use super::kinds::Kinds;
 use super::scorer::Scorer;
 use super::stamp;
+use super::stretch::Stretch;
 use super::view::{ModelOutline, ModelView, SubjectView};
 use crate::catalog::Catalog;
 use crate::clock::ClockAnchor;
-use crate::feature::spec::{Feature, FeatureSpec, Op};
+use crate::departure::Moment;
+use crate::drift::{Conditions, Drift};
+use crate::feature::spec::{Feature, FeatureSpec};
 use crate::feature::{Extractor, FeatureTable, LayoutError, Window};
 use crate::model::{Manifest, Model, Reading};
 use crate::regime::{self, Regime};
-use crate::rules::{self, Finding, Limits};
+use crate::rules::{self, Limits};
 use crate::statistics::Scores;
 use crate::verdict::{Change, Judge};
 use std::collections::VecDeque;
+use telltale_wire::departure::Departure;
 use telltale_wire::digest::{Digest, ShortDigest};
+use telltale_wire::drift::DriftRecord;
 use telltale_wire::record::{
-    ABSENT, Counts, Evidence, IndeterminateReason, ModelRef, ModelSummary, NO_SCORE, Record, VerdictCode,
-    VerdictEvent,
+    Counts, Evidence, IndeterminateReason, ModelRef, ModelSummary, Record, VerdictCode, VerdictEvent,
 };
 use telltale_wire::signals::Series;
-use telltale_wire::time::MonoTime;
+use telltale_wire::time::{MonoTime, Stamp, WallTime};
 use telltale_wire::unit::Unit;
 use telltale_wire::update::RunFigures;
 use thiserror::Error;
-
-/// How many features an event names besides the subject's own value.
-const FEATURES_IN_EVIDENCE: usize = 2;
 
 /// A subject before its first window.
 const UNSEEN: SubjectView = SubjectView {
     score: Err(IndeterminateReason::WarmingUp),
     verdict: VerdictCode::Indeterminate(IndeterminateReason::WarmingUp),
+    kind: None,
+    since: None,
 };
 
 /// A model with everything it came with.
@@ -65,8 +71,10 @@ pub enum LoadError {
         /// The path, or its beginning.
         pattern: String,
     },
-    /// The manifest bounds a feature that its specification lacks.
-    #[error("model `{model}` bounds the feature `{feature}`, which its specification does not have")]
+    /// The manifest bounds a feature that its specification lacks, or tells drift by one.
+    #[error(
+        "model `{model}` bounds the feature `{feature}` or tells drift by it, which its specification does not have"
+    )]
     StrangeBound {
         /// The model.
         model: String,
@@ -115,21 +123,18 @@ pub(super) struct Mind {
     /// Windows so far in which there was something to judge.
     windows: u64,
     summary: Stretch,
-    scratch: Vec<f32>,
+    witness: Witness,
+    kinds: Kinds,
+    /// Of a model whose manifest states what it was trained on.
+    drift: Option<Drift>,
+    /// Verdicts so far that changed.
+    changes: u64,
 }
 
 struct Subject {
     name: String,
     path: String,
     unit: Unit,
-}
-
-/// What the summary of the stretch under way will say.
-struct Stretch {
-    windows: u32,
-    reference: f32,
-    deviation: Vec<i16>,
-    best: Vec<u8>,
 }
 
 impl Mind {
@@ -155,6 +160,7 @@ impl Mind {
                 (rules::DECISION, Some(appraisal), &[][..], estimation.stranger(&features))
             }
         };
+        let stranger = stranger.or_else(|| manifest.drift.as_ref()?.stranger(&features));
         if let Some(feature) = stranger.map(str::to_owned) {
             return Err(LoadError::StrangeBound { model: manifest.name, feature });
         }
@@ -189,13 +195,11 @@ impl Mind {
             standing: vec![UNSEEN; n],
             latest_window: None,
             windows: 0,
-            summary: Stretch {
-                windows: 0,
-                reference: 0.0,
-                deviation: vec![ABSENT; n],
-                best: vec![NO_SCORE; n],
-            },
-            scratch: Vec::with_capacity(n),
+            summary: Stretch::new(n),
+            witness: Witness::new(n),
+            kinds: Kinds::new(&features, n),
+            drift: manifest.drift.clone().map(|reference| Drift::new(reference, &features, catalog)),
+            changes: 0,
             limits_judge: Judge::new(rules::DECISION, limits_subjects.len()),
             limits_reference: ModelRef { name: rules::MODEL_NAME.into(), digest: ShortDigest([0; 8]) },
             features: features.features,
@@ -209,11 +213,61 @@ impl Mind {
         &self.reference
     }
 
+    /// Verdicts so far that changed.
+    pub(super) const fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// What is to outlive a restart; `None` of a model that judges nothing.
+    pub(super) fn keep(&self, features: Digest, wall: &dyn Fn(MonoTime) -> Option<WallTime>) -> Option<Kept> {
+        if self.appraisal.is_some() {
+            return None;
+        }
+        Some(Kept {
+            model: self.reference.digest,
+            features,
+            name: self.reference.name.clone(),
+            latest: self.latest_window.map_or(self.kinds.remembered(), wall),
+            tracks: self.judge.keep(wall),
+            kinds: self.kinds.told().to_vec(),
+            trends: self.kinds.trends().to_vec(),
+            drift: self.drift.as_ref().map_or_else(Vec::new, |drift| drift.sketches().to_vec()),
+        })
+    }
+
+    /// Goes on from what an earlier start kept; false, and nothing of it is taken, if it is of another form.
+    pub(super) fn recall(&mut self, kept: Kept) -> bool {
+        let n = self.subjects.len();
+        let fits = kept.tracks.len() == n
+            && kept.kinds.len() == n
+            && self.kinds.fits(&kept.trends)
+            && self.judge.fits(&kept.tracks)
+            && self.drift.as_mut().is_none_or(|drift| drift.recall(kept.drift));
+        if !fits {
+            return false;
+        }
+        self.judge.recall(&kept.tracks);
+        self.kinds.recall(kept.kinds, kept.trends, kept.latest);
+        for (subject, standing) in self.standing.iter_mut().enumerate() {
+            if self.judge.is_anomalous(subject) {
+                let since = self.judge.since(subject);
+                *standing = SubjectView {
+                    verdict: VerdictCode::Anomalous,
+                    kind: self.kinds.told()[subject],
+                    since: Some(Stamp { mono: since.0, wall: since.1 }),
+                    ..UNSEEN
+                };
+            }
+        }
+        true
+    }
+
     pub(super) fn outline(&self) -> ModelOutline {
         ModelOutline {
             model: self.reference.clone(),
             version: self.scorer.manifest.version.clone(),
             subjects: self.subjects.iter().map(|subject| subject.name.clone()).collect(),
+            inputs: self.drift.iter().flat_map(|drift| drift.names().map(str::to_owned)).collect(),
         }
     }
 
@@ -266,6 +320,8 @@ impl Mind {
         view.isolation = self.scorer.isolation;
         view.subjects.clear();
         view.estimates.clear();
+        view.drift.clear();
+        view.drift.extend(self.drift.iter().flat_map(Drift::standings));
         match &self.appraisal {
             None => view.subjects.extend_from_slice(&self.standing),
             Some(appraisal) => view.estimates.extend_from_slice(appraisal.held()),
@@ -273,12 +329,26 @@ impl Mind {
     }
 
     /// Evaluates a window: the model on every subject, the limits on every signal that has some.
-    pub(super) fn think(&mut self, window: &Window, table: &FeatureTable, outcome: &mut Outcome<'_>) {
+    pub(super) fn think(
+        &mut self,
+        window: &Window,
+        table: &FeatureTable,
+        conditions: &impl Conditions,
+        outcome: &mut Outcome<'_>,
+    ) {
         outcome.counts.windows += 1;
         let at = window.end();
         self.latest_window = Some(at);
         self.windows += u64::from((0..self.subjects.len()).any(|subject| table.state(subject).is_ok()));
         outcome.records.extend(self.scorer.score(at, table, outcome.anchor));
+        let when = stamp(at, outcome.anchor);
+        if let Some(drift) = &mut self.drift {
+            let inputs = drift.note(table, &self.scorer.scores, conditions);
+            if !inputs.is_empty() {
+                let model = self.reference.clone();
+                outcome.records.push_back(Record::Drift(DriftRecord { at: when, model, inputs }));
+            }
+        }
         if let Some(appraisal) = &mut self.appraisal {
             let told_by = (&self.reference, self.prefix.as_str());
             let record = appraisal.appraise(at, table, &self.scorer.scores, told_by, outcome.anchor);
@@ -286,34 +356,49 @@ impl Mind {
             return;
         }
         self.check_limits(window, outcome);
+        self.witness.begin();
+        self.kinds.note(window, Moment { mono: at, wall: when.wall });
         self.summary.windows += 1;
         self.summary.reference = table.reference();
         for subject in 0..self.subjects.len() {
-            let score = self.scorer.scores[subject];
-            self.given.add(score);
-            self.summary.note(subject, table, score);
-            let judgement = self.judge.judge(subject, at, score);
-            let verdict = self.standing_verdict(subject, judgement.verdict);
-            self.standing[subject] = SubjectView { score, verdict };
-            match verdict {
-                VerdictCode::Nominal => outcome.counts.nominal += 1,
-                VerdictCode::Anomalous => outcome.counts.anomalous += 1,
-                VerdictCode::Indeterminate(_) => outcome.counts.indeterminate += 1,
-            }
-            if let Some(change) = judgement.change {
-                let evidence = self.evidence(subject, table, change.verdict);
-                let event = event(
-                    &self.reference,
-                    &self.subjects[subject],
-                    change,
-                    score.ok(),
-                    at,
-                    evidence,
-                    outcome.anchor,
-                );
-                outcome.records.push_back(Record::Verdict(event));
-            }
+            self.think_of(subject, at, table, outcome);
         }
+    }
+
+    fn think_of(&mut self, subject: usize, at: MonoTime, table: &FeatureTable, outcome: &mut Outcome<'_>) {
+        let score = self.scorer.scores[subject];
+        self.given.add(score);
+        self.summary.note(subject, table, score);
+        let judgement = self.judge.judge(subject, at, score);
+        let verdict = self.standing_verdict(subject, judgement.verdict);
+        match verdict {
+            VerdictCode::Nominal => outcome.counts.nominal += 1,
+            VerdictCode::Anomalous => outcome.counts.anomalous += 1,
+            VerdictCode::Indeterminate(_) => outcome.counts.indeterminate += 1,
+        }
+        self.changes += u64::from(judgement.change.is_some());
+        let revised = judgement.change.is_none() && self.kinds.is_revised(subject, judgement.verdict);
+        let since = self.judge.since(subject);
+        let change = match judgement.change {
+            None if revised => {
+                Some(Change { verdict: judgement.verdict, since: since.0, since_wall: since.1 })
+            }
+            change => change,
+        };
+        if let Some(change) = change {
+            let evidence = self.evidence(subject, table, change.verdict);
+            let departure = self.kinds.tell(subject, change.verdict);
+            let told = Told { change, score: score.ok(), at, evidence, departure };
+            let event = event(&self.reference, &self.subjects[subject], told, outcome.anchor);
+            outcome.records.push_back(Record::Verdict(event));
+        }
+        let is_held = self.judge.is_anomalous(subject);
+        self.standing[subject] = SubjectView {
+            score,
+            verdict,
+            kind: self.kinds.told()[subject],
+            since: is_held.then(|| since_stamp(since, outcome.anchor)),
+        };
     }
 
     /// What the stretch since the last call looked like; `None` if no window fell into it.
@@ -333,8 +418,7 @@ impl Mind {
             anomalous,
             prefix: self.prefix.clone(),
         };
-        stretch.best.fill(NO_SCORE);
-        stretch.deviation.fill(ABSENT);
+        stretch.clear();
         Some(summary)
     }
 
@@ -369,16 +453,17 @@ impl Mind {
                 continue;
             }
             let subject = &self.limits_subjects[place];
-            let evidence = finding.iter().map(|f| limit_evidence(subject, f)).collect();
-            let event =
-                event(&self.limits_reference, subject, change, score.ok(), at, evidence, outcome.anchor);
+            let evidence =
+                finding.iter().map(|f| evidence::of_limit(&subject.path, subject.unit, f)).collect();
+            let told = Told { change, score: score.ok(), at, evidence, departure: None };
+            let event = event(&self.limits_reference, subject, told, outcome.anchor);
             // A limit is crossed or it is not: there is nothing to be unsure of.
             let event = VerdictEvent { confidence: 1.0, ..event };
             outcome.records.push_back(Record::Verdict(event));
         }
     }
 
-    /// The subject's value against the pack's, then the features by which it stands out most from its peers.
+    /// The subject's value against the pack's, then the features that the verdict rests on.
     fn evidence(&mut self, subject: usize, table: &FeatureTable, verdict: VerdictCode) -> Vec<Evidence> {
         let described = &self.subjects[subject];
         if table.state(subject).is_err() {
@@ -395,57 +480,28 @@ impl Mind {
                 what: self.features[channel].name.clone(),
                 value: table.physical_at(channel, subject),
                 reference: foretold,
-                unit: unit_of(&self.features[channel].op, described.unit),
+                unit: evidence::unit_of(&self.features[channel].op, described.unit),
             });
         }
-        if verdict != VerdictCode::Anomalous {
-            return evidence;
-        }
-        let mut standing_out: Vec<(f32, usize, f32)> = Vec::with_capacity(self.features.len());
-        for (channel, feature) in self.features.iter().enumerate() {
-            let typical = typical(table, channel, &mut self.scratch);
-            let distance = ((table.physical_at(channel, subject) - typical) / feature.scale).abs();
-            standing_out.push((distance, channel, typical));
-        }
-        standing_out.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        for (distance, channel, typical) in standing_out.into_iter().take(FEATURES_IN_EVIDENCE) {
-            if distance > 0.0 {
-                evidence.push(Evidence {
-                    what: self.features[channel].name.clone(),
-                    value: table.physical_at(channel, subject),
-                    reference: typical,
-                    unit: unit_of(&self.features[channel].op, described.unit),
-                });
-            }
+        if verdict == VerdictCode::Anomalous {
+            let (features, unit) = (&self.features, described.unit);
+            evidence.extend(self.witness.testify(subject, table, features, unit, &mut self.scorer));
         }
         evidence
     }
 }
 
-impl Stretch {
-    fn note(&mut self, subject: usize, table: &FeatureTable, score: Result<f32, IndeterminateReason>) {
-        if table.state(subject).is_ok() {
-            let thousandths = table.deviation(subject) * 1_000.0;
-            // ABSENT is the lowest i16: a value never takes its place.
-            self.deviation[subject] = thousandths.round().clamp(-32_767.0, 32_767.0) as i16;
-        }
-        if let Ok(score) = score {
-            let score = (score * 250.0).round().clamp(0.0, 250.0) as u8;
-            let best = &mut self.best[subject];
-            *best = if *best == NO_SCORE { score } else { score.max(*best) };
-        }
-    }
-}
-
-fn event(
-    model: &ModelRef,
-    subject: &Subject,
+/// What an event says besides who and of what.
+struct Told {
     change: Change,
     score: Option<f32>,
     at: MonoTime,
     evidence: Vec<Evidence>,
-    anchor: Option<ClockAnchor>,
-) -> VerdictEvent {
+    departure: Option<Departure>,
+}
+
+fn event(model: &ModelRef, subject: &Subject, told: Told, anchor: Option<ClockAnchor>) -> VerdictEvent {
+    let Told { change, score, at, evidence, departure } = told;
     VerdictEvent {
         at: stamp(at, anchor),
         model: model.clone(),
@@ -453,8 +509,17 @@ fn event(
         verdict: change.verdict,
         score: score.unwrap_or(0.0),
         confidence: confidence(change.verdict, score),
-        since: stamp(change.since, anchor),
+        since: since_stamp((change.since, change.since_wall), anchor),
         evidence,
+        departure,
+    }
+}
+
+/// A moment of this start, or the wall time of an earlier one.
+fn since_stamp((mono, wall): (MonoTime, Option<WallTime>), anchor: Option<ClockAnchor>) -> Stamp {
+    match wall {
+        Some(wall) => Stamp { mono, wall: Some(wall) },
+        None => stamp(mono, anchor),
     }
 }
 
@@ -464,38 +529,6 @@ fn confidence(verdict: VerdictCode, score: Option<f32>) -> f32 {
         (VerdictCode::Anomalous, Some(p)) => p,
         (VerdictCode::Nominal, Some(p)) => 1.0 - p,
         _ => 0.0,
-    }
-}
-
-fn limit_evidence(subject: &Subject, finding: &Finding) -> Evidence {
-    Evidence {
-        what: subject.path.clone(),
-        value: finding.worst,
-        reference: finding.limit,
-        unit: subject.unit,
-    }
-}
-
-/// The middle subject's value of a feature.
-fn typical(table: &FeatureTable, channel: usize, scratch: &mut Vec<f32>) -> f32 {
-    scratch.clear();
-    let complete = |s: &usize| table.state(*s).is_ok();
-    scratch.extend((0..table.subjects()).filter(complete).map(|s| table.physical_at(channel, s)));
-    if scratch.is_empty() {
-        return 0.0;
-    }
-    let middle = scratch.len() / 2;
-    *scratch.select_nth_unstable_by(middle, f32::total_cmp).1
-}
-
-const fn unit_of(op: &Op, member: Unit) -> Unit {
-    match op {
-        Op::Quantile(_) | Op::Mad | Op::Mean | Op::HalfChange | Op::PackMedian | Op::PackSpread => member,
-        Op::SlopeOver { .. }
-        | Op::ContextMean(_)
-        | Op::ContextRange(_)
-        | Op::ContextProduct(..)
-        | Op::Charge(_) => Unit::None,
     }
 }
 

@@ -7,12 +7,16 @@
 mod appraisal;
 mod config;
 mod duet;
+mod evidence;
 mod isolation;
+mod keepsake;
+mod kinds;
 mod latency;
 mod latest;
 mod mind;
 mod scorer;
 mod settings;
+mod stretch;
 mod summary;
 mod travel;
 mod trust;
@@ -20,7 +24,9 @@ mod view;
 
 pub use config::PipelineConfig;
 pub use duet::Comparison;
+pub use evidence::{EVENTS_WITH_TRIALS, TRIALS_PER_EVENT};
 pub use isolation::{FIRST_REST, ISOLATE_AFTER, Isolation, LONGEST_REST};
+pub use keepsake::{HELD, Happened, KEEP_AFTER, KeepsakeError, Recalled};
 pub use latest::Latest;
 pub use mind::{LoadError, LoadedModel};
 pub use settings::SwitchedOff;
@@ -42,7 +48,7 @@ use crate::statistics::{Statistics, Tally, Tap};
 use crate::trip::TripRecorder;
 use duet::Duet;
 use latency::Runs;
-use latest::Fan;
+use latest::{At, Fan};
 use mind::{Mind, Outcome};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -414,7 +420,8 @@ impl Pipeline {
             };
             let mut outcome = Outcome { counts, records, anchor: self.anchor };
             extractor.advance(now, |window, table| {
-                mind.think(window, table, &mut outcome);
+                let conditions = At { statistics: &self.statistics, at: window.end() };
+                mind.think(window, table, &conditions, &mut outcome);
                 if speaks {
                     self.statistics.judged_after(now.since(window.end()));
                 }

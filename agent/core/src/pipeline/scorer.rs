@@ -24,6 +24,7 @@ pub(super) struct Scorer {
     model: Box<dyn Model>,
     input: Vec<i8>,
     output: Vec<i8>,
+    trial: Vec<i8>,
     pub(super) scores: Vec<Result<f32, IndeterminateReason>>,
     pub(super) isolation: Isolation,
     /// From one window to the next, where windows follow each other on a grid.
@@ -71,6 +72,7 @@ impl Scorer {
             model,
             input: vec![0; features.features.len() * subjects],
             output: vec![0; subjects],
+            trial: vec![0; subjects],
             scores: Vec::with_capacity(subjects),
             isolation: Isolation::default(),
             spacing: features.charge.is_none().then(|| features.period * features.stride as u32),
@@ -139,6 +141,26 @@ impl Scorer {
     /// What a model with a history holds ends at a gap between windows and where it did not run.
     fn forget_all(&mut self) {
         (0..self.output.len()).for_each(|subject| self.model.forget(subject));
+    }
+
+    /// What one feature of a subject adds to the output of the latest window: the output less what it would be with this
+    /// value, as the model takes it, in its place. Costs one inference; 0 if that fails, and for a model with a history,
+    /// which takes each input for the next sample.
+    pub(super) fn weight_of(&mut self, channel: usize, subject: usize, usual: f32) -> f32 {
+        let place = channel * self.output.len() + subject;
+        let Some(seen) = self.input.get(place).copied().filter(|_| self.manifest.history.is_none()) else {
+            return 0.0;
+        };
+        self.input[place] = self.manifest.input.quantize(usual);
+        let ran = self.model.infer(&self.input, &mut self.trial);
+        self.input[place] = seen;
+        match ran {
+            Ok(()) => {
+                let logit = |q: i8| self.manifest.output.dequantize(q);
+                logit(self.output[subject]) - logit(self.trial[subject])
+            }
+            Err(_) => 0.0,
+        }
     }
 
     fn note(&mut self, run: &Run) {

@@ -4,11 +4,13 @@
 use super::{Isolation, Latest};
 use crate::catalog::Catalog;
 use crate::condition::{ConditionView, WATCHED};
+use crate::drift::Standing;
 use crate::range::RangeView;
 use crate::trip::TripView;
 use std::sync::Arc;
 use std::time::Duration;
 use telltale_wire::bus::{BusState, ErrorCounters, InterfaceCounters};
+use telltale_wire::departure::DepartureKind;
 use telltale_wire::digest::Digest;
 use telltale_wire::estimate::Interval;
 use telltale_wire::record::{Counts, IndeterminateReason, ModelRef, VerdictCode};
@@ -61,6 +63,8 @@ pub struct ModelOutline {
     pub version: String,
     /// What it judges.
     pub subjects: Vec<String>,
+    /// The inputs whose drift is watched; none without a reference.
+    pub inputs: Vec<String>,
 }
 
 impl Outline {
@@ -170,6 +174,8 @@ pub struct ModelView {
     pub subjects: Vec<SubjectView>,
     /// What each subject was last estimated to have, or why not; empty for a model that judges.
     pub estimates: Vec<Result<Interval, IndeterminateReason>>,
+    /// The drift of each watched input over the fast and the slow horizon.
+    pub drift: Vec<[Standing; 2]>,
 }
 
 /// What is held of a subject.
@@ -179,6 +185,10 @@ pub struct SubjectView {
     pub score: Result<f32, IndeterminateReason>,
     /// What is held.
     pub verdict: VerdictCode,
+    /// In which way it departs, as it was told last.
+    pub kind: Option<DepartureKind>,
+    /// Since when it is held to be anomalous. The monotonic time of an earlier start is 0.
+    pub since: Option<Stamp>,
 }
 
 impl View {
@@ -188,6 +198,7 @@ impl View {
         let model = |model: &ModelOutline| ModelView {
             subjects: Vec::with_capacity(model.subjects.len()),
             estimates: Vec::with_capacity(model.subjects.len()),
+            drift: Vec::with_capacity(model.inputs.len()),
             ..ModelView::default()
         };
         View {
