@@ -7,6 +7,7 @@ use crate::control::ControlSocket;
 use crate::desk::Desk;
 use crate::files::Directory;
 use crate::guard::Budget;
+use crate::held::Held;
 use crate::limits;
 use crate::mailbox::{Post, mailbox};
 use crate::memory;
@@ -72,6 +73,10 @@ impl Agent {
             prepared = Prepared::read(config.clone(), &budget, Some(depot))?;
         }
         remember(&mut prepared.assembled.pipeline, directory)?;
+        let held = Held::of(&config).map(Arc::new);
+        if let Some(held) = &held {
+            held.recall(&mut prepared.assembled.pipeline);
+        }
         let Assembled { catalog, pipeline, running, .. } = &prepared.assembled;
         if let Some(depot) = &depot {
             depot.runs(running.clone());
@@ -96,7 +101,7 @@ impl Agent {
                 models,
             }),
         );
-        let ties = Ties { path, budget, store: store.handle(), clock, boot, depot };
+        let ties = Ties { path, budget, store: store.handle(), clock, boot, depot, held };
         let outcome = runtime.block_on(ties.serve(prepared));
         // Without this a task that waits for the network would hold up the end.
         runtime.shutdown_background();
@@ -114,6 +119,7 @@ struct Ties<'a> {
     clock: Clock,
     boot: BootId,
     depot: Option<Arc<Depot>>,
+    held: Option<Arc<Held>>,
 }
 
 impl Ties<'_> {
@@ -170,8 +176,11 @@ impl Ties<'_> {
             Arc::clone(&self.clock),
             totals_seen,
         ));
-        let (told, store) = (Arc::clone(&notifier), self.store.clone());
-        tokio::spawn(async move { keep_telling(&told, watchdog_period(), &post, &store).await });
+        if let Some(held) = &self.held {
+            tokio::spawn(Arc::clone(held).keep_on(post.clone()));
+        }
+        let (told, store, watched) = (Arc::clone(&notifier), self.store.clone(), post.clone());
+        tokio::spawn(async move { keep_telling(&told, watchdog_period(), &watched, &store).await });
 
         let (hang_up, hung_up) = watch::channel(false);
         let line = Line {
@@ -200,6 +209,9 @@ impl Ties<'_> {
         let Some(ended) = captured else {
             log::info!("stopping: a signal asked for it");
             notifier.stopping();
+            if let Some(held) = &self.held {
+                held.keep(&post, true).await;
+            }
             stop.store(true, Ordering::Relaxed);
             if tokio::time::timeout(STOP_TIMEOUT, capture).await.is_err() {
                 log::warn!(

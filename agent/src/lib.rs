@@ -16,6 +16,7 @@ pub mod drive;
 pub mod files;
 mod golden;
 pub mod guard;
+mod held;
 mod limits;
 pub mod load;
 pub mod logging;

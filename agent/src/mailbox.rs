@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 use telltale_core::frame::{BusId, CanId};
-use telltale_core::pipeline::{Comparison, Outline, Pipeline, SwitchedOff, View};
+use telltale_core::pipeline::{Comparison, Happened, Outline, Pipeline, SwitchedOff, View};
 use telltale_core::snapshot::{SnapshotRequest, Triggered};
 use telltale_wire::record::Record;
 use thiserror::Error;
@@ -32,7 +32,12 @@ enum Mail {
     Switch(SwitchedOff, oneshot::Sender<()>),
     /// Take a snapshot: what it is for, and what of it is asked.
     Snapshot(String, SnapshotRequest, oneshot::Sender<Triggered>),
+    /// Write down what is held over a restart, if that much has happened since, or anything at all.
+    Remember(Happened, bool, oneshot::Sender<Memory>),
 }
+
+/// What is held as bytes, and how much had happened then; `None` if it is not worth being kept again.
+pub(crate) type Memory = Option<(Happened, Vec<u8>)>;
 
 /// A pipeline to go on with.
 pub struct Swap {
@@ -88,8 +93,8 @@ impl Mailbox {
         mailbox().1
     }
 
-    /// Answers what has come, and counts a turn of the loop. Neither waits nor allocates, but for a snapshot, a switch
-    /// and the records of a pipeline that is replaced, which go to `sink`.
+    /// Answers what has come, and counts a turn of the loop. Neither waits nor allocates, but for a snapshot, a switch, what
+    /// is kept over a restart and the records of a pipeline that is replaced, which go to `sink`.
     pub fn serve(
         &self,
         source: &mut dyn Source,
@@ -127,6 +132,11 @@ impl Mailbox {
                 }
                 Mail::Snapshot(note, request, reply) => {
                     let _ = reply.send(pipeline.trigger_snapshot(source.now(), note, &request));
+                }
+                Mail::Remember(kept, at_once, reply) => {
+                    let happened = pipeline.happened();
+                    let is_due = happened.is_worth_keeping(kept) || (at_once && happened != kept);
+                    let _ = reply.send(is_due.then(|| (happened, pipeline.remember())));
                 }
             }
         }
@@ -174,6 +184,16 @@ impl Post {
     pub async fn switch(&self, off: SwitchedOff) -> Result<(), Unanswered> {
         let (reply, answer) = oneshot::channel();
         self.send(Mail::Switch(off, reply), answer).await
+    }
+
+    /// Asks for what is to outlive a restart, if more has happened than what was `kept` that is worth it, or `at_once`
+    /// anything at all.
+    ///
+    /// # Errors
+    /// [`Unanswered`].
+    pub(crate) async fn remember(&self, kept: Happened, at_once: bool) -> Result<Memory, Unanswered> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Mail::Remember(kept, at_once, reply), answer).await
     }
 
     /// Gives the loop another pipeline to go on with; the one before comes back.

@@ -4,8 +4,8 @@
 use crate::mailbox::{Post, Unanswered};
 use crate::memory;
 use crate::status::{
-    AgentFacts, BusFacts, CaptureFacts, EstimateFacts, LaneFacts, LatencyFacts, MemoryFacts, ModelFacts,
-    SignalFacts, SpoolFacts, StatusReport, SubjectFacts, UplinkFacts,
+    AgentFacts, BusFacts, CaptureFacts, DriftFacts, EstimateFacts, LaneFacts, LatencyFacts, MemoryFacts,
+    ModelFacts, SignalFacts, SpoolFacts, StatusReport, SubjectFacts, UplinkFacts,
 };
 use crate::store::{Clock, StoreHandle};
 use crate::trips::{ConditionFacts, RangeFacts, TripFacts};
@@ -14,6 +14,7 @@ use crate::uplink::UplinkView;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use telltale_core::drift::Standing;
 use telltale_core::pipeline::{
     BusOutline, BusView, Latency, Latest, ModelOutline, ModelView, Outline, SignalOutline, View,
 };
@@ -21,6 +22,7 @@ use telltale_core::signal::NoData;
 use telltale_core::spool::SpoolStats;
 use telltale_core::uplink::Phase;
 use telltale_wire::bus::BusState;
+use telltale_wire::drift::Horizon;
 use telltale_wire::estimate::Interval;
 use telltale_wire::ids::{BootId, Lane};
 use telltale_wire::record::VerdictCode;
@@ -312,6 +314,8 @@ fn model(known: &ModelOutline, held: &ModelView, now: MonoTime) -> ModelFacts {
         .into(),
         score: held.score.ok().map(f64::from),
         why: held.score.err().map(|why| why.to_string()),
+        departure: held.kind.map(|kind| kind.to_string()),
+        since: held.since.as_ref().map(moment),
     });
     let estimates = known.subjects.iter().zip(&held.estimates).map(|(name, held)| {
         let part = |of: fn(&Interval) -> f32| held.as_ref().ok().map(|interval| f64::from(of(interval)));
@@ -333,7 +337,21 @@ fn model(known: &ModelOutline, held: &ModelView, now: MonoTime) -> ModelFacts {
         off_for_s: held.isolation.until.map(|until| until.since(now).as_secs_f64()),
         subjects: subjects.collect(),
         estimates: estimates.collect(),
+        drift: known.inputs.iter().zip(&held.drift).flat_map(|(name, held)| drift(name, held)).collect(),
     }
+}
+
+fn drift(name: &str, held: &[Standing; 2]) -> [DriftFacts; 2] {
+    Horizon::ALL.map(|horizon| {
+        let held = &held[horizon as usize];
+        DriftFacts {
+            input: name.to_owned(),
+            horizon: horizon.to_string(),
+            severity: held.is_ripe.then(|| held.severity.to_string()),
+            index: f64::from(held.index),
+            outside: f64::from(held.outside),
+        }
+    })
 }
 
 /// RFC 3339 where the wall time is known, else seconds on the frames' clock.

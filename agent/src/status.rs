@@ -187,6 +187,9 @@ pub struct ModelFacts {
     pub subjects: Vec<SubjectFacts>,
     /// What each subject was last estimated to have; empty for a model that judges.
     pub estimates: Vec<EstimateFacts>,
+    /// The drift of each input over each horizon; empty without a reference.
+    #[cfg_attr(feature = "workbench", serde(default))]
+    pub drift: Vec<DriftFacts>,
 }
 
 /// What a subject is estimated to have.
@@ -217,6 +220,28 @@ pub struct SubjectFacts {
     pub score: Option<f64>,
     /// Why there is no score.
     pub why: Option<String>,
+    /// In which way it departs from its peers, as it was told last; absent for one that does not.
+    #[cfg_attr(feature = "workbench", serde(default))]
+    pub departure: Option<String>,
+    /// Since when it is held to be anomalous.
+    #[cfg_attr(feature = "workbench", serde(default))]
+    pub since: Option<String>,
+}
+
+/// How far an input of a model has come from what the model was trained on.
+#[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(feature = "workbench", derive(Deserialize))]
+pub struct DriftFacts {
+    /// The feature, the signals or `score`.
+    pub input: String,
+    /// `fast` or `slow`.
+    pub horizon: String,
+    /// `none`, `moderate` or `severe`; absent until the horizon is full.
+    pub severity: Option<String>,
+    /// The population stability index against the training.
+    pub index: f64,
+    /// The share beyond everything that training saw.
+    pub outside: f64,
 }
 
 /// The durable store.

@@ -6,6 +6,7 @@ mod bus_report;
 pub(crate) mod catalog;
 pub(crate) mod check;
 pub(crate) mod dbc;
+mod drift_report;
 #[cfg(feature = "workbench")]
 pub(crate) mod encode;
 mod estimate_report;

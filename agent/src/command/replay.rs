@@ -1,6 +1,7 @@
 //! `telltale replay`: recordings through the vehicle's own loop.
 
 use crate::command::bus_report::Buses;
+use crate::command::drift_report::Drift;
 use crate::command::estimate_report::Estimate;
 use crate::command::report::{Event, Input, Report};
 use crate::drive::drive;
@@ -90,6 +91,7 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
     let mut buses = Buses::default();
     let mut estimates: Vec<Estimate> = Vec::new();
     let mut trips: Vec<TripLine> = Vec::new();
+    let mut drifts: Vec<Drift> = Vec::new();
     drive(&mut source, &mut pipeline, &stop, &mailbox, |_, record| match record {
         Record::Verdict(event) => {
             if !args.json && written.is_ok() {
@@ -110,6 +112,13 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
                 written = writeln!(out, "{}  trip: {}", trip.from, trip.sentence());
             }
             trips.push(trip);
+        }
+        Record::Drift(record) => {
+            let drift = Drift::new(&record);
+            if !args.json && written.is_ok() {
+                written = drift.write_text(&mut out);
+            }
+            drifts.push(drift);
         }
         Record::Bus(record) => {
             if let Some(line) = buses.take(record)
@@ -133,7 +142,8 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
         clock_steps: said.clock_steps,
         span: Duration::from_micros(source.span_micros()),
     };
-    let report = Report::new(pipeline.totals(), (&events, estimates, trips), buses, input, started.elapsed());
+    let told = (&events[..], estimates, trips, drifts);
+    let report = Report::new(pipeline.totals(), told, buses, input, started.elapsed());
     if args.json {
         report.write_json(&mut out)?;
     } else {

@@ -1,6 +1,7 @@
 //! How a replay reports: lines for a person, or one JSON object for a script.
 
 use crate::command::bus_report::Buses;
+use crate::command::drift_report::Drift;
 use crate::command::estimate_report::Estimate;
 use crate::memory;
 use crate::trips::TripLine;
@@ -35,6 +36,8 @@ pub(crate) struct Report {
     estimates: Vec<Estimate>,
     /// What each drive came to.
     trips: Vec<TripLine>,
+    /// Where inputs of models drifted, or a horizon was full for the first time.
+    drift: Vec<Drift>,
     /// Each anomaly that ended, and each subject that long had no verdict.
     other_changes: Vec<Event>,
     /// From the first frame to the last, on the log's own clock.
@@ -67,6 +70,9 @@ pub(crate) struct Event {
     confidence: f32,
     since: String,
     evidence: Vec<EventEvidence>,
+    /// In which way the subject departs from its peers, by a rule over these numbers.
+    departure: Option<&'static str>,
+    numbers: Vec<EventEvidence>,
 }
 
 #[derive(Serialize, Debug, Clone)]
@@ -88,7 +94,7 @@ pub(crate) struct Input {
 impl Report {
     pub(crate) fn new(
         counts: &Counts,
-        (events, estimates, trips): (&[VerdictEvent], Vec<Estimate>, Vec<TripLine>),
+        (events, estimates, trips, drift): (&[VerdictEvent], Vec<Estimate>, Vec<TripLine>, Vec<Drift>),
         buses: Buses,
         input: Input,
         elapsed: Duration,
@@ -113,6 +119,7 @@ impl Report {
             },
             estimates,
             trips,
+            drift,
             events: events.iter().filter(is_anomaly).map(Event::new).collect(),
             other_changes: events.iter().filter(|e| !is_anomaly(e)).map(Event::new).collect(),
             log_span_s: span,
@@ -181,6 +188,8 @@ impl Event {
             confidence: event.confidence,
             since: time(&event.since),
             evidence: event.evidence.iter().map(evidence).collect(),
+            departure: event.departure.as_ref().map(|departure| departure.kind.as_str()),
+            numbers: event.departure.iter().flat_map(|d| d.numbers.iter().map(evidence)).collect(),
         }
     }
 
@@ -194,11 +203,19 @@ impl Event {
             self.confidence * 100.0,
             self.since
         )?;
-        for e in &self.evidence {
-            let unit = if e.unit.is_empty() { String::new() } else { format!(" {}", e.unit) };
-            write!(out, "\n    {} {:.4}{unit}, reference {:.4}{unit}", e.what, e.value, e.reference)?;
+        self.evidence.iter().try_for_each(|e| e.write_text(out, "    "))?;
+        if let Some(departure) = self.departure {
+            write!(out, "\n    {departure}")?;
         }
+        self.numbers.iter().try_for_each(|e| e.write_text(out, "      "))?;
         writeln!(out)
+    }
+}
+
+impl EventEvidence {
+    fn write_text(&self, out: &mut impl Write, indent: &str) -> io::Result<()> {
+        let unit = if self.unit.is_empty() { String::new() } else { format!(" {}", self.unit) };
+        write!(out, "\n{indent}{} {:.4}{unit}, reference {:.4}{unit}", self.what, self.value, self.reference)
     }
 }
 

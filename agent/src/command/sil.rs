@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use telltale_workbench::scenario::{
-    Outcome, Scenario, Suite, Workshop, command, html, json, junit, read, run_all, shrink,
+    Departure, Outcome, Scenario, Suite, Workshop, command, html, json, junit, read, run_all, shrink,
 };
 
 const HELP: &str = "\
@@ -19,7 +19,7 @@ goes through the decoder, the windows, the model and the limits, the spool and t
 One file gives the same records to the bit, on any machine and any number of threads: the digest tells.
 
 With --json one object: passed, failed, scenarios_per_minute, realtime_factor, simulated_hours, digest, coverage
-{dimensions, faults}, scenarios [{id, settings, digest, passed, failures, events, command, ...}].
+{dimensions, faults}, departures {kind: {told: n}}, scenarios [{id, settings, digest, passed, failures, events, command, ...}].
 
 Examples:
   telltale sil run cross/sil/scenarios/ci
@@ -197,4 +197,8 @@ fn summary(suite: &Suite) {
         told.realtime_factor
     );
     println!("digest {}", told.digest);
+    for (is, kinds) in suite.departures() {
+        let each = kinds.iter().map(|(told, n)| format!("{} {n}", told.map_or("no kind", Departure::word)));
+        println!("{}: told as {}", is.word(), each.collect::<Vec<_>>().join(", "));
+    }
 }

@@ -201,6 +201,7 @@ fn in_full(record: &Record) -> Option<Value> {
         Record::Command(body) => serde_json::to_value(body).ok(),
         Record::Estimate(body) => serde_json::to_value(body).ok(),
         Record::Trip(body) => serde_json::to_value(body).ok(),
+        Record::Drift(body) => serde_json::to_value(body).ok(),
         _ => None,
     }
 }

@@ -131,13 +131,14 @@ fn write_page(page: &mut String, status: &Value) -> std::fmt::Result {
             writeln!(page, "          switched off after failures, tried again in {seconds:.0} s")?;
         }
         for subject in subjects.iter().filter(|subject| subject["verdict"] == "anomalous") {
-            writeln!(
-                page,
-                "          {} anomalous, score {:.3}",
-                text(&subject["subject"]),
-                subject["score"].as_f64().unwrap_or(0.0)
-            )?;
+            let score =
+                subject["score"].as_f64().map_or_else(String::new, |score| format!(", score {score:.3}"));
+            let kind = subject["departure"].as_str().map_or_else(String::new, |kind| format!(": {kind}"));
+            let since =
+                subject["since"].as_str().map_or_else(String::new, |since| format!(", since {since}"));
+            writeln!(page, "          {} anomalous{kind}{score}{since}", text(&subject["subject"]))?;
         }
+        drifted(page, model)?;
     }
     trips(page, &status["trip"])?;
     range(page, &status["range"])?;
@@ -222,6 +223,24 @@ fn trips(page: &mut String, trip: &Value) -> std::fmt::Result {
             |per| format!("{per:.1} kWh/100 km"),
         );
         writeln!(page, "          the latest from {}: {km:.2} km, {energy}", text(&latest["from"]))?;
+    }
+    Ok(())
+}
+
+/// What drifted, one line an input and horizon.
+fn drifted(page: &mut String, model: &Value) -> std::fmt::Result {
+    for drift in
+        each(&model["drift"]).iter().filter(|drift| !matches!(text(&drift["severity"]), "-" | "none"))
+    {
+        writeln!(
+            page,
+            "          {} drift of {} ({}): index {:.2}, {} beyond what training saw",
+            text(&drift["severity"]),
+            text(&drift["input"]),
+            text(&drift["horizon"]),
+            drift["index"].as_f64().unwrap_or(0.0),
+            percent(&drift["outside"])
+        )?;
     }
     Ok(())
 }

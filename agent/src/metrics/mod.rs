@@ -112,6 +112,34 @@ fn models(page: &mut Exposition, status: &StatusReport) {
     for model in &status.models {
         off.sample(&[("model", &model.name)], f64::from(u8::from(model.off_for_s.is_some())));
     }
+    drift(page, status);
+}
+
+fn drift(page: &mut Exposition, status: &StatusReport) {
+    let each = || status.models.iter().flat_map(|model| model.drift.iter().map(|drift| (&model.name, drift)));
+    let index = page
+        .gauge("telltale_drift_index", "The population stability index of an input against the training.");
+    for (model, drift) in each() {
+        index.sample(&[("model", model), ("input", &drift.input), ("horizon", &drift.horizon)], drift.index);
+    }
+    let outside =
+        page.gauge("telltale_drift_outside", "The share of an input beyond everything that training saw.");
+    for (model, drift) in each() {
+        outside
+            .sample(&[("model", model), ("input", &drift.input), ("horizon", &drift.horizon)], drift.outside);
+    }
+    let severity = page
+        .gauge("telltale_drift_severity", "0 none, 1 moderate, 2 severe; nothing until the horizon is full.");
+    for (model, drift) in each() {
+        let known =
+            ["none", "moderate", "severe"].iter().position(|known| Some(*known) == drift.severity.as_deref());
+        if let Some(place) = known {
+            severity.sample(
+                &[("model", model), ("input", &drift.input), ("horizon", &drift.horizon)],
+                place as f64,
+            );
+        }
+    }
 }
 
 fn spool(page: &mut Exposition, status: &StatusReport) {
@@ -151,7 +179,7 @@ fn uplink(page: &mut Exposition, status: &StatusReport) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::{BusFacts, LaneFacts, ModelFacts, SpoolFacts, SubjectFacts, UplinkFacts};
+    use crate::status::{BusFacts, DriftFacts, LaneFacts, ModelFacts, SpoolFacts, SubjectFacts, UplinkFacts};
 
     /// What a full page has, with names that have to be escaped.
     fn status() -> StatusReport {
@@ -175,6 +203,13 @@ mod tests {
                     subject("anomalous", Some(0.75)),
                     subject("indeterminate", None),
                 ],
+                drift: vec![DriftFacts {
+                    input: "pack_level".into(),
+                    horizon: "fast".into(),
+                    severity: Some("moderate".into()),
+                    index: 2.5,
+                    outside: 0.5,
+                }],
                 ..ModelFacts::default()
             }],
             spool: Some(SpoolFacts {
@@ -204,6 +239,8 @@ mod tests {
             "telltale_model_subjects{model=\"cell-fault\",verdict=\"anomalous\"} 1",
             "telltale_model_score_max{model=\"cell-fault\"} 0.75",
             "telltale_model_off{model=\"cell-fault\"} 1",
+            "telltale_drift_index{model=\"cell-fault\",input=\"pack_level\",horizon=\"fast\"} 2.5",
+            "telltale_drift_severity{model=\"cell-fault\",input=\"pack_level\",horizon=\"fast\"} 1",
             "telltale_spool_waiting_records{lane=\"critical\"} 5",
         ] {
             assert!(page.lines().any(|found| found == line), "{line} is missing in\n{page}");

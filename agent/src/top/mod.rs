@@ -163,12 +163,14 @@ mod tests {
                         verdict: "nominal".into(),
                         score: Some(0.01),
                         why: None,
+                        ..SubjectFacts::default()
                     },
                     SubjectFacts {
                         subject: "Cell42".into(),
                         verdict: "anomalous".into(),
                         score: Some(0.97),
                         why: None,
+                        ..SubjectFacts::default()
                     },
                 ],
                 ..ModelFacts::default()

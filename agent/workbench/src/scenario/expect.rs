@@ -3,6 +3,7 @@
 use super::run::{Event, Outcome};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use telltale_wire::departure::DepartureKind;
 
 /// The alphabet of verdicts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, Serialize)]
@@ -33,6 +34,57 @@ pub(super) struct Expectation {
     pub(super) by_s: f64,
     /// Not later at the cloud.
     pub(super) at_cloud_by_s: Option<f64>,
+    /// What may be told as the kind of departure at the drive's end, the true one first; anything if empty.
+    #[serde(default)]
+    pub(super) departure: Vec<Departure>,
+}
+
+/// A kind of departure, as a scenario writes it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Departure {
+    /// See [`DepartureKind`], here and below.
+    SteadyOffset,
+    /// A voltage that moves while the vehicle operates.
+    VoltageDrift,
+    /// Or an internal short.
+    SelfDischarge,
+    /// Or a connector's.
+    Resistance,
+    /// A reading that stands still.
+    SensorStuck,
+    /// A reading that scatters.
+    SensorNoisy,
+    /// No reading.
+    SensorAbsent,
+}
+
+impl Departure {
+    pub(super) const fn of(kind: DepartureKind) -> Departure {
+        match kind {
+            DepartureKind::SteadyOffset => Departure::SteadyOffset,
+            DepartureKind::VoltageDrift => Departure::VoltageDrift,
+            DepartureKind::SelfDischarge => Departure::SelfDischarge,
+            DepartureKind::Resistance => Departure::Resistance,
+            DepartureKind::SensorStuck => Departure::SensorStuck,
+            DepartureKind::SensorNoisy => Departure::SensorNoisy,
+            DepartureKind::SensorAbsent => Departure::SensorAbsent,
+        }
+    }
+
+    /// As a scenario writes it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Departure::SteadyOffset => "steady-offset",
+            Departure::VoltageDrift => "voltage-drift",
+            Departure::SelfDischarge => "self-discharge",
+            Departure::Resistance => "resistance",
+            Departure::SensorStuck => "sensor-stuck",
+            Departure::SensorNoisy => "sensor-noisy",
+            Departure::SensorAbsent => "sensor-absent",
+        }
+    }
 }
 
 impl Expectation {
@@ -48,6 +100,12 @@ impl Expectation {
             return Err(format!("{subject}: by {by_s} s lies behind the drive's end at {seconds} s"));
         }
         Ok(())
+    }
+
+    /// The kind that was told last of what it expects; `None` if no event or none with a kind came.
+    pub(super) fn told(&self, outcome: &Outcome) -> Option<Departure> {
+        let mut events = outcome.events.iter().rev();
+        events.find(|event| self.is_met_by(event) && event.departure.is_some())?.departure
     }
 
     fn is_met_by(&self, event: &Event) -> bool {
@@ -97,6 +155,22 @@ pub enum Failure {
         /// When it came, if it did.
         came_s: Option<f64>,
     },
+    /// A subject's departure was told as of another kind.
+    OtherKind {
+        /// The subject.
+        subject: String,
+        /// What it is.
+        is: &'static str,
+        /// What was told last.
+        told: Option<&'static str>,
+    },
+    /// Inputs of the models drifted other than expected.
+    Drift {
+        /// Those that were to and did not.
+        missing: Vec<String>,
+        /// Those that did and were not to.
+        surplus: Vec<String>,
+    },
     /// Records that never came, came with other bytes, or lost frames.
     Broken {
         /// What.
@@ -111,7 +185,10 @@ impl Failure {
         match self {
             Failure::Missed { by_s, .. } => Some(*by_s),
             Failure::Early { at_s, .. } | Failure::FalseAlarm { at_s, .. } => Some(*at_s),
-            Failure::LateAtCloud { .. } | Failure::Broken { .. } => None,
+            Failure::LateAtCloud { .. }
+            | Failure::OtherKind { .. }
+            | Failure::Drift { .. }
+            | Failure::Broken { .. } => None,
         }
     }
 
@@ -123,6 +200,8 @@ impl Failure {
             Failure::Early { .. } => "early",
             Failure::FalseAlarm { .. } => "false alarm",
             Failure::LateAtCloud { .. } => "late at the cloud",
+            Failure::OtherKind { .. } => "other kind",
+            Failure::Drift { .. } => "drift",
             Failure::Broken { .. } => "broken",
         }
     }
@@ -147,13 +226,25 @@ impl fmt::Display for Failure {
             Failure::LateAtCloud { subject, by_s, came_s } => {
                 write!(f, "late: {subject} was to be at the cloud by {by_s:.0} s and {}", came(came_s))
             }
+            Failure::OtherKind { subject, is, told } => {
+                write!(f, "other kind: {subject} has {is}, told was {}", told.unwrap_or("no kind"))
+            }
+            Failure::Drift { missing, surplus } => {
+                write!(f, "drift: missing of {missing:?}, surplus of {surplus:?}")
+            }
             Failure::Broken { what } => write!(f, "broken: {what}"),
         }
     }
 }
 
 /// Holds an outcome against what was expected. `may` lists subjects that may be called anomalous as well; `*` is all.
-pub(super) fn failures(expected: &[Expectation], may: &[String], outcome: &Outcome) -> Vec<Failure> {
+/// `drift` lists the inputs of models that are to drift, and no others, if it is given.
+pub(super) fn failures(
+    expected: &[Expectation],
+    may: &[String],
+    drift: Option<&[String]>,
+    outcome: &Outcome,
+) -> Vec<Failure> {
     let mut failures = Vec::new();
     for expectation in expected {
         let Expectation { subject, by_s, not_before_s, .. } = expectation;
@@ -164,6 +255,13 @@ pub(super) fn failures(expected: &[Expectation], may: &[String], outcome: &Outco
         }
         if came_s.is_none_or(|at_s| at_s > *by_s) {
             failures.push(Failure::Missed { subject: subject.clone(), by_s: *by_s, came_s });
+        }
+        if let Some(is) = expectation.departure.first() {
+            let told = expectation.told(outcome);
+            if !told.is_some_and(|told| expectation.departure.contains(&told)) {
+                let told = told.map(Departure::word);
+                failures.push(Failure::OtherKind { subject: subject.clone(), is: is.word(), told });
+            }
         }
         if let Some(by_s) = expectation.at_cloud_by_s {
             let came_s = first.and_then(|event| event.at_cloud_s);
@@ -181,6 +279,15 @@ pub(super) fn failures(expected: &[Expectation], may: &[String], outcome: &Outco
             failures.push(Failure::FalseAlarm { subject, model, at_s: event.at_s });
         }
     }
+    failures.extend(drift.and_then(|expected| drifted(expected, outcome)));
     failures.extend(outcome.broken.iter().map(|what| Failure::Broken { what: what.clone() }));
     failures
+}
+
+fn drifted(expected: &[String], outcome: &Outcome) -> Option<Failure> {
+    let missing: Vec<String> =
+        expected.iter().filter(|input| !outcome.drifted.contains(*input)).cloned().collect();
+    let surplus: Vec<String> =
+        outcome.drifted.iter().filter(|input| !expected.contains(input)).cloned().collect();
+    (!missing.is_empty() || !surplus.is_empty()).then_some(Failure::Drift { missing, surplus })
 }

@@ -37,6 +37,7 @@ pub struct Scenario {
     pub(super) bus_down: Vec<BusDown>,
     pub(super) expect: Vec<Expectation>,
     pub(super) may: Vec<String>,
+    pub(super) drift: Option<Vec<String>>,
     /// Where it was ended early.
     pub(super) cut_hours: Option<f64>,
 }
@@ -48,6 +49,8 @@ impl Scenario {
         if hours < self.spec.hours {
             self.spec.hours = hours;
             self.cut_hours = Some(hours);
+            // What has not drifted yet may be about to.
+            self.drift = None;
             let (due, later) = self.expect.into_iter().partition(|expected| expected.by_s <= hours * 3_600.0);
             self.expect = due;
             // What is expected later may come before it.
@@ -98,6 +101,7 @@ struct Document {
     expect: Vec<Expectation>,
     #[serde(default)]
     may: Vec<String>,
+    drift: Option<Vec<String>>,
 }
 
 /// Why a file is no set of scenarios.
@@ -189,7 +193,7 @@ fn one(whole: &Table, axes: &[Axis], number: usize, file: PathBuf, id: String) -
     if document.schema != 1 {
         return Err(format!("schema {} is not known here; write 1", document.schema));
     }
-    let Document { vehicle: spec, link, bus_down, expect, may, .. } = document;
+    let Document { vehicle: spec, link, bus_down, expect, may, drift, .. } = document;
     check(&spec, &link, &bus_down, &expect)?;
     let kinds =
         spec.faults.iter().map(|fault| fault.split(':').next().unwrap_or_default().to_owned()).collect();
@@ -206,6 +210,7 @@ fn one(whole: &Table, axes: &[Axis], number: usize, file: PathBuf, id: String) -
         bus_down,
         expect,
         may,
+        drift,
         cut_hours: None,
     })
 }

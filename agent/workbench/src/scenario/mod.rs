@@ -13,7 +13,7 @@ mod shrink;
 mod suite;
 
 pub use coverage::Coverage;
-pub use expect::Failure;
+pub use expect::{Departure, Failure};
 pub use file::{FileError, Scenario, read};
 pub use report::{command, html, json, junit};
 pub use run::{Outcome, RunError, Workshop};

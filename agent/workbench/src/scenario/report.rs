@@ -1,9 +1,11 @@
 //! A suite's outcome for machines and people: JUnit XML, JSON, and one HTML page with plots of what failed.
 
+use super::expect::Departure;
 use super::file::Scenario;
 use super::run::Outcome;
 use super::suite::{Suite, Verdicts};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 mod plot;
@@ -83,9 +85,11 @@ pub fn json(suite: &Suite) -> Value {
                 "subject": event.subject,
                 "verdict": event.verdict,
                 "score": event.score,
+                "departure": event.departure,
             })).collect::<Vec<_>>(),
             "frames": outcome.counts.frames,
             "records": outcome.delivered.records,
+            "drifted": outcome.drifted,
             "command": command(scenario),
         })
     });
@@ -103,6 +107,9 @@ pub fn json(suite: &Suite) -> Value {
         "realtime_factor": realtime_factor,
         "simulated_hours": hours,
         "digest": digest.to_hex(),
+        "departures": suite.departures().into_iter().map(|(is, told)| (is.word(), told.into_iter().map(|(told, n)| {
+            (told.map_or("none", Departure::word), n)
+        }).collect::<BTreeMap<_, _>>())).collect::<BTreeMap<_, _>>(),
         "coverage": { "dimensions": coverage.dimensions(), "faults": faults.collect::<Vec<_>>() },
         "scenarios": scenarios.collect::<Vec<_>>(),
     })

@@ -2,8 +2,9 @@
 
 use super::cloud::{Cloud, Delivered};
 use super::coverage::{Coverage, Moment};
-use super::expect::{Failure, Word, failures};
+use super::expect::{Departure, Failure, Word, failures};
 use super::file::Scenario;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use telltale_core::bus::{LinkEvent, LinkNews};
@@ -15,6 +16,7 @@ use telltale_core::pipeline::{LoadError, LoadedModel, Pipeline, PipelineConfig, 
 use telltale_core::spool::OpenError;
 use telltale_sil::{SpecError, Vehicle};
 use telltale_wire::digest::Digest;
+use telltale_wire::drift::Severity;
 use telltale_wire::record::{Counts, Record, VerdictCode, VerdictEvent};
 use telltale_wire::time::{MonoTime, WallTime};
 
@@ -65,6 +67,7 @@ pub(super) struct Event {
     pub(super) subject: String,
     pub(super) verdict: Word,
     pub(super) score: f32,
+    pub(super) departure: Option<Departure>,
 }
 
 /// A subject's scores over the drive, in seconds and 0 to 1.
@@ -80,6 +83,8 @@ pub struct Outcome {
     pub(super) events: Vec<Event>,
     pub(super) curves: Vec<Curve>,
     pub(super) broken: Vec<String>,
+    /// Inputs of models that drifted at some time.
+    pub(super) drifted: BTreeSet<String>,
     pub(super) delivered: Delivered,
     /// What was counted.
     pub counts: Counts,
@@ -148,7 +153,7 @@ impl Workshop {
         watch.take(end, &mut pipeline);
         let mut outcome = watch.close(end, *pipeline.totals());
         outcome.coverage.close(&scenario.kinds);
-        outcome.failures = failures(&scenario.expect, &scenario.may, &outcome);
+        outcome.failures = failures(&scenario.expect, &scenario.may, scenario.drift.as_deref(), &outcome);
         (outcome.simulated, outcome.took) = (vehicle.elapsed(), began.elapsed());
         Ok(outcome)
     }
@@ -220,6 +225,7 @@ struct Watch {
     events: Vec<(Event, Option<(telltale_wire::ids::Lane, telltale_wire::ids::Seq)>)>,
     curves: Vec<(usize, usize, Curve)>,
     digest: Vec<u8>,
+    drifted: BTreeSet<String>,
 }
 
 impl Watch {
@@ -246,6 +252,7 @@ impl Watch {
             events: Vec::new(),
             curves,
             digest: Vec::new(),
+            drifted: BTreeSet::new(),
         }
     }
 
@@ -279,6 +286,10 @@ impl Watch {
         }
         if let Record::Verdict(verdict) = record {
             self.events.push((event(verdict), key));
+        }
+        if let Record::Drift(drift) = record {
+            let drifted = drift.inputs.iter().filter(|input| input.severity != Severity::None);
+            self.drifted.extend(drifted.map(|input| input.input.clone()));
         }
     }
 
@@ -320,6 +331,7 @@ impl Watch {
             events,
             curves: self.curves.into_iter().map(|(_, _, curve)| curve).collect(),
             broken: self.cloud.broken(),
+            drifted: self.drifted,
             delivered,
             counts,
             digest: Digest::of(&self.digest),
@@ -343,5 +355,6 @@ fn event(verdict: &VerdictEvent) -> Event {
             VerdictCode::Indeterminate(_) => Word::Indeterminate,
         },
         score: verdict.score,
+        departure: verdict.departure.as_ref().map(|departure| Departure::of(departure.kind)),
     }
 }

@@ -1,8 +1,10 @@
 //! Many scenarios on many threads. Which thread runs which changes nothing: each has its own vehicle, pipeline and cloud.
 
 use super::coverage::Coverage;
+use super::expect::Departure;
 use super::file::Scenario;
 use super::run::{Outcome, RunError, Workshop};
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -91,6 +93,20 @@ impl Suite {
             hours: simulated / 3_600.0,
             digest: Digest::of(digests.as_bytes()),
         }
+    }
+
+    /// Of each true kind of departure that scenarios expect, how often which kind was told; `None` where none was.
+    #[must_use]
+    pub fn departures(&self) -> BTreeMap<Departure, BTreeMap<Option<Departure>, usize>> {
+        let mut table: BTreeMap<Departure, BTreeMap<Option<Departure>, usize>> = BTreeMap::new();
+        for (scenario, outcome) in &self.runs {
+            for expectation in &scenario.expect {
+                if let Some(is) = expectation.departure.first() {
+                    *table.entry(*is).or_default().entry(expectation.told(outcome)).or_default() += 1;
+                }
+            }
+        }
+        table
     }
 
     /// What all of them went through.
