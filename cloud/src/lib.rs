@@ -12,6 +12,7 @@ pub mod buses;
 pub mod cli;
 pub mod dashboard;
 pub mod director;
+pub mod drift;
 pub mod identity;
 pub mod pki;
 pub mod registry;

@@ -71,6 +71,8 @@ pub struct VehicleLine {
     pub open_total: u64,
     /// Those subjects' events, the latest first; at most [`MAX_OPEN`].
     pub open_anomalies: Vec<VerdictLine>,
+    /// The worst drift of an input of its models, `none`, `moderate` or `severe`; `null` while none is told.
+    pub drift: Option<&'static str>,
 }
 
 /// The most open anomalies that a line tells.
@@ -142,6 +144,10 @@ pub struct VerdictLine {
     pub confidence: Option<f32>,
     /// What stands out, strongest first.
     pub evidence: Vec<EvidenceLine>,
+    /// In which way the subject departs from its peers; `null` where that is not told.
+    pub departure: Option<&'static str>,
+    /// The numbers that this goes by.
+    pub numbers: Vec<EvidenceLine>,
 }
 
 /// A value and what it is compared to.
@@ -173,6 +179,8 @@ pub struct VehicleReport {
     pub agent_events: Vec<AgentEventLine>,
     /// What models estimated, the latest first; at most [`MAX_ESTIMATES`].
     pub estimates: Vec<EstimateLine>,
+    /// The drift of the models' inputs, the worst first; at most [`crate::drift::MAX_DRIFTS`].
+    pub drift: Vec<crate::drift::DriftLine>,
     /// Its buses, by name; at most [`crate::buses::MAX_BUSES`].
     pub buses: Vec<BusView>,
     /// What happened on them, the latest first; at most [`crate::buses::MAX_BUS_EVENTS`].

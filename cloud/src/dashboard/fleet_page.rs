@@ -53,6 +53,7 @@ fn table(report: &FleetReport, now: WallTime) -> Markup {
                         th scope="col" { "Vehicle" }
                         th scope="col" { "State" }
                         th scope="col" { "Why" }
+                        th scope="col" { "Drift" }
                         th scope="col" { "Last contact" }
                         th scope="col" class="n" { "Boots" }
                         th scope="col" class="n" { "Records" }
@@ -74,6 +75,13 @@ fn row(line: &VehicleLine, now: WallTime) -> Markup {
             }
             td { (badge(line.state)) }
             td { @if line.open_anomalies.is_empty() { span class="quiet" { (line.reason) } } @else { (open(line)) } }
+            td {
+                @match line.drift {
+                    Some(severity @ ("moderate" | "severe")) => a class="warn" href={ "/vehicle/" (line.vehicle) "#drift" } { (severity) },
+                    Some(severity) => span class="quiet" { (severity) },
+                    None => span class="quiet" { "not told" },
+                }
+            }
             td {
                 @match (&line.last_contact, line.last_contact_us) {
                     (Some(at), Some(us)) => { (page::ago(us, now)) br; span class="quiet" { (time(at)) } },
@@ -100,6 +108,7 @@ fn open(line: &VehicleLine) -> Markup {
 fn anomaly(event: &VerdictLine) -> Markup {
     html! {
         b { (event.subject) } " anomalous since " (page::when(&event.since))
+        @if let Some(departure) = event.departure { ": " (departure) }
         span class="quiet" { " · " (event.model) ", score " (page::score(event.score)) }
     }
 }

@@ -7,6 +7,7 @@ mod buses_section;
 mod chart;
 mod condition_section;
 mod curve;
+mod drift_section;
 mod estimates_section;
 mod fleet_page;
 mod heat_map;

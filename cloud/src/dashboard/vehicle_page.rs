@@ -3,7 +3,7 @@
 use super::page::{self, Frame, badge, bytes, count, time, when};
 use super::update_section::Updates;
 use super::{
-    buses_section, chart, condition_section, estimates_section, heat_map, signals_section, snapshot_page,
+    buses_section, chart, condition_section, drift_section, estimates_section, heat_map, signals_section, snapshot_page,
     trips_section, update_section,
 };
 use crate::report::{AgentEventLine, EvidenceLine, ModelView, State, StatusLine, VehicleReport, VerdictLine};
@@ -40,6 +40,7 @@ pub(super) fn render(report: &VehicleReport, sections: &Sections<'_>, now: WallT
         (trips_section::render(trips, &of_range))
         (estimates_section::render(&of_cells))
         (condition_section::render(&of_drive))
+        (drift_section::render(&report.drift))
         (events(report))
         (update_section::render(updates))
         (agent_events(&report.agent_events))
@@ -180,6 +181,10 @@ fn event_row(event: &VerdictLine) -> Markup {
             td {
                 @if event.evidence.is_empty() { span class="quiet" { "none given" } }
                 ul class="plain" { @for evidence in &event.evidence { li { (evidence_line(evidence)) } } }
+                @if let Some(departure) = event.departure {
+                    b { (departure) }
+                    ul class="plain" { @for number in &event.numbers { li { (evidence_line(number)) } } }
+                }
             }
             td { (when(&event.since)) }
             td { (event.model) br; span class="quiet" { "boot " (event.boot) ", no. " (event.seq) } }

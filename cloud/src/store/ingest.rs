@@ -235,6 +235,7 @@ impl Intake<'_> {
             Record::Shadow(report) => self.shadow(place, report).await,
             Record::Command(ack) => self.acknowledge_command(ack).await,
             Record::Trip(trip) => self.trip(place, trip).await,
+            Record::Drift(record) => self.drift(place, record).await,
             Record::Loss(loss) => {
                 let total = match loss.stage {
                     LossStage::Receive | LossStage::Bridge => &mut self.done.lost_frames,

@@ -63,6 +63,8 @@ pub(super) fn verdict(event: &VerdictEvent, origin: Origin) -> VerdictLine {
         score: finite(event.score),
         confidence: finite(event.confidence),
         evidence: event.evidence.iter().take(EVIDENCE).map(evidence).collect(),
+        departure: event.departure.as_ref().map(|departure| departure.kind.as_str()),
+        numbers: event.departure.iter().flat_map(|d| d.numbers.iter().take(EVIDENCE).map(evidence)).collect(),
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod bus_events;
 mod buses;
+mod drift;
 mod estimate_lines;
 mod ingest;
 mod lines;
@@ -37,6 +38,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("buses.sql"),
     include_str!("ota.sql"),
     include_str!("trips.sql"),
+    include_str!("drift.sql"),
 ];
 
 /// The first version that indexes statistics of signals.

@@ -1,7 +1,7 @@
 //! What the pages ask of the database. Each report is read in one transaction, so that its parts agree.
 
 use super::losses::{self, gaps};
-use super::{Store, StoreError, buses, estimate_lines, lines, snapshots, update_lines};
+use super::{Store, StoreError, buses, drift, estimate_lines, lines, snapshots, update_lines};
 use crate::report::{
     Counters, FleetReport, MAX_AGENT_EVENTS, MAX_BOOTS, MAX_ESTIMATES, MAX_EVENTS, MAX_HISTORY, MAX_LOSSES,
     MAX_OPEN, MAX_SERIES, MAX_STREAMS, MAX_SUBJECTS, MAX_VEHICLES, ModelView, Series, State, StreamLine,
@@ -11,6 +11,7 @@ use lines::Origin;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _, SqliteConnection};
 use std::collections::HashMap;
+use telltale_wire::drift::Severity;
 use telltale_wire::ids::BootId;
 use telltale_wire::record::{IndeterminateReason, RawRecord, Record, Summary, VerdictCode};
 use telltale_wire::time::WallTime;
@@ -38,7 +39,10 @@ macro_rules! vehicle_sql {
                 (SELECT coalesce(sum(subjects), 0) FROM models WHERE vehicle = v.id) AS subjects, \
                 (SELECT coalesce(sum(scored), 0) FROM models WHERE vehicle = v.id) AS scored, \
                 (SELECT coalesce(sum(anomalous), 0) FROM models WHERE vehicle = v.id) AS anomalous, \
-                (SELECT max(received) FROM models WHERE vehicle = v.id) AS summarised \
+                (SELECT max(received) FROM models WHERE vehicle = v.id) AS summarised, \
+                (SELECT max(severity) FROM drift d WHERE vehicle = v.id AND digest = (SELECT digest FROM drift n \
+                    WHERE n.vehicle = d.vehicle AND n.model = d.model \
+                    ORDER BY received DESC, boot DESC, seq DESC LIMIT 1)) AS drift \
              FROM vehicles v ",
             $tail
         )
@@ -98,6 +102,7 @@ impl Store {
                 _ => None,
             }),
             events_total,
+            drift: drift::report(&mut tx, vehicle).await?,
             estimates: collect(
                 &newest(&mut tx, vehicle, ESTIMATE, MAX_ESTIMATES).await?,
                 |record, origin| match record {
@@ -141,6 +146,7 @@ struct VehicleRow {
     scored: u64,
     anomalous: u64,
     summarised: Option<i64>,
+    drift: Option<i64>,
 }
 
 impl FromRow<'_, SqliteRow> for VehicleRow {
@@ -170,6 +176,7 @@ impl FromRow<'_, SqliteRow> for VehicleRow {
             scored: number("scored")?,
             anomalous: number("anomalous")?,
             summarised: row.try_get("summarised")?,
+            drift: row.try_get("drift")?,
         })
     }
 }
@@ -191,6 +198,7 @@ impl VehicleRow {
             boots: self.boots,
             counts: Counters { unexplained_gaps: unexplained as u64, ..self.counts },
             open_total: self.open,
+            drift: self.drift.and_then(|n| Severity::ALL.get(usize::try_from(n).ok()?)).map(|s| s.as_str()),
             open_anomalies,
         })
     }
