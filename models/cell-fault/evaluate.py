@@ -81,6 +81,7 @@ def write(recipe, cars, windows, models):
         text += section(name, recipe, cars, windows, model, calibrations[name])
     (folder / "figures.md").write_text("\n".join(text))
     plot(folder / "cells.png", recipe, cars, windows, models["int8"], calibrations["int8"])
+    plot_reliability(folder / "reliability.png", recipe, cars, windows, models["int8"], calibrations["int8"])
     return calibrations["int8"]
 
 
@@ -176,6 +177,36 @@ def plot(path, recipe, cars, windows, model, calibration):
         axes[0][side].set_title(f"{label}: dotted line, first level 3 of its BMS")
         axes[0][side].legend(fontsize=7, loc="upper left", ncols=2)
         axes[1][side].set_xlabel("window of 10 minutes, one every 5 minutes of operation")
+    figure.tight_layout()
+    figure.savefig(path, dpi=100, metadata={"Software": None})
+
+
+def plot_reliability(path, recipe, cars, windows, model, calibration):
+    """What was said against how often it was true, on cars that had no part in the calibration, with Wilson's intervals."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    figure, axis = pyplot.subplots(figsize=(4.2, 4.0))
+    axis.plot([0, 1], [0, 1], color="black", linewidth=0.8, linestyle=":")
+    for label, car in cars.items():
+        if label == recipe["tune"]["car"]:
+            continue
+        w = windows[label]
+        p = network.sigmoid(calibration[0] * model(w.x) + calibration[1])[w.present]
+        y = truth(car, w)[w.present]
+        place = np.digitize(p, np.linspace(0, 1, 11)[1:-1])
+        for n in np.unique(place):
+            inside = place == n
+            count, share = inside.sum(), y[inside].mean()
+            middle = (share + 1.92 / count) / (1 + 3.84 / count)
+            half = 1.96 / (1 + 3.84 / count) * np.sqrt(share * (1 - share) / count + 0.96 / count**2)
+            axis.errorbar(p[inside].mean(), middle, half, fmt="o", color="#1f5fa8", markersize=3, capsize=2, linewidth=0.8)
+            axis.annotate(str(count), (p[inside].mean(), middle), fontsize=6, xytext=(4, -8), textcoords="offset points")
+        axis.set_title(f"{label}, windows of all cells, by tenths", fontsize=9)
+    axis.set_xlabel("probability that the model gives")
+    axis.set_ylabel("share of faulty cells, 95 % interval")
     figure.tight_layout()
     figure.savefig(path, dpi=100, metadata={"Software": None})
 

@@ -53,11 +53,13 @@ def main():
         "f32": lambda v: network.logit(params, v),
         "linear": lambda v: network.logit(linear, v),
     }
-    bounds = reference.regime(recipe, reference.inputs(cars, windows))
+    bounds = reference.regime(recipe, reference.inputs(recipe, cars, windows))
     for table in windows.values():
         reference.mask(table, bounds)
     slope, intercept = evaluate.write(recipe, cars, windows, models)
-    (HERE / "model.toml").write_text(manifest(recipe, slope, intercept, bounds))
+    scores = {name: network.sigmoid(slope * models["int8"](table.x) + intercept) for name, table in windows.items()}
+    drift = reference.drift(recipe, reference.inputs(recipe, cars, windows, scores))
+    (HERE / "model.toml").write_text(manifest(recipe, slope, intercept, bounds) + drift)
     golden.write(HERE, file, layers, recipe["quantize"])
     say(started, "done")
 

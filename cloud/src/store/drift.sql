@@ -1,4 +1,4 @@
--- Version 6. How far each input of a vehicle's models has come from what they were trained on, as it was told last.
+-- How far each input of a vehicle's models has come from what they were trained on, as it was told last.
 
 CREATE TABLE drift (
     vehicle  INTEGER NOT NULL REFERENCES vehicles (id),
