@@ -3,8 +3,8 @@
 use super::page::{self, Frame, badge, bytes, count, time, when};
 use super::update_section::Updates;
 use super::{
-    buses_section, chart, condition_section, drift_section, estimates_section, heat_map, signals_section, snapshot_page,
-    trips_section, update_section,
+    buses_section, chart, condition_section, drift_section, estimates_section, heat_map, signals_section,
+    snapshot_page, trips_section, update_section,
 };
 use crate::report::{AgentEventLine, EvidenceLine, ModelView, State, StatusLine, VehicleReport, VerdictLine};
 use crate::signals::SignalsReport;

@@ -199,6 +199,7 @@ impl ConditionMonitor {
                     wall: Some(since).filter(|_| at.wall.is_some()),
                 },
                 evidence: evidence(quantity, unit, &level, watch.series.trend(), &limits),
+                departure: None,
             }));
         }
         if watch.untold >= TELL_EVERY || turned.is_some() {
