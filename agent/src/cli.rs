@@ -68,6 +68,10 @@ enum Command {
     #[cfg(feature = "workbench")]
     #[command(subcommand)]
     Bundle(command::bundle::Command),
+    /// Learn what a vehicle type's buses look like, and hold recordings against it
+    #[cfg(feature = "workbench")]
+    #[command(subcommand)]
+    Bus(command::bus::Command),
     /// Put a CSV recording onto CAN: the inverse of decoding
     #[cfg(feature = "workbench")]
     Encode(command::encode::Args),
@@ -129,6 +133,8 @@ fn dispatch(command: Command, level_asked: bool) -> anyhow::Result<()> {
         Command::Catalog(command) => command::catalog::main(&command),
         #[cfg(feature = "workbench")]
         Command::Bundle(command) => command::bundle::main(command),
+        #[cfg(feature = "workbench")]
+        Command::Bus(command) => command::bus::main(&command),
         #[cfg(feature = "workbench")]
         Command::Top(args) => command::top::main(&args),
         #[cfg(feature = "workbench")]

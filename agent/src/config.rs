@@ -1,5 +1,6 @@
 //! The agent's configuration file.
 
+mod intrusion;
 mod limits;
 mod snapshot;
 mod source;
@@ -8,6 +9,7 @@ mod trip;
 mod update;
 mod uplink;
 
+pub use intrusion::IntrusionSettings;
 pub use limits::LimitSettings;
 pub use snapshot::SnapshotSettings;
 pub use source::{BridgeSettings, SourceConfig};
@@ -59,6 +61,8 @@ pub struct Config {
     pub uplink: Option<UplinkSettings>,
     /// Models over the air. Without it, the configured models run.
     pub update: Option<UpdateSettings>,
+    /// What watches the buses. Without it, nothing does.
+    pub intrusion: Option<IntrusionSettings>,
     /// What is kept and sent around a moment.
     #[serde(default)]
     pub snapshot: SnapshotSettings,
@@ -216,6 +220,9 @@ impl Config {
         place(&mut self.catalog);
         self.models.iter_mut().chain(&mut self.condition).for_each(place);
         self.range.iter_mut().for_each(|range| place(&mut range.model));
+        self.intrusion
+            .iter_mut()
+            .for_each(|watch| [&mut watch.model, &mut watch.profile].into_iter().for_each(place));
         place(&mut self.spool.dir);
         if let SourceConfig::Log { path, .. } = &mut self.source
             && path.as_os_str() != "-"

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use telltale_core::model::Model;
-use telltale_core::pipeline::LoadedModel;
+use telltale_core::pipeline::{LoadedIntrusion, LoadedModel};
 
 /// How long one inference may take. All models of an agent share it, and a reload may change it.
 #[derive(Clone, Debug)]
@@ -34,8 +34,17 @@ impl Budget {
 /// Puts a model behind a door of its own. `own` is what it was signed for, where that is less than the budget of all.
 #[must_use]
 pub fn guard(loaded: LoadedModel, budget: &Budget, own: Option<Duration>) -> LoadedModel {
-    let model = Guarded { model: loaded.model, budget: budget.clone(), own, took: None, overran: None };
-    LoadedModel { model: Box::new(model), ..loaded }
+    LoadedModel { model: door(loaded.model, budget, own), ..loaded }
+}
+
+/// Puts the model that watches the buses behind one.
+#[must_use]
+pub fn guard_watch(loaded: LoadedIntrusion, budget: &Budget) -> LoadedIntrusion {
+    LoadedIntrusion { model: door(loaded.model, budget, None), ..loaded }
+}
+
+fn door(model: Box<dyn Model>, budget: &Budget, own: Option<Duration>) -> Box<dyn Model> {
+    Box::new(Guarded { model, budget: budget.clone(), own, took: None, overran: None })
 }
 
 struct Guarded {

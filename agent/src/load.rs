@@ -8,8 +8,9 @@ use telltale_core::catalog::Catalog;
 use telltale_core::condition::Condition;
 use telltale_core::feature::FeatureSpec;
 use telltale_core::feature::Layout;
+use telltale_core::intrusion::{Profile, SecondSpec};
 use telltale_core::model::{Manifest, Model};
-use telltale_core::pipeline::LoadedModel;
+use telltale_core::pipeline::{LoadedIntrusion, LoadedModel};
 use telltale_core::range::RangeModel;
 use telltale_infer::{Int8Model, MAX_MODEL_BYTES, Shape, StreamedModel};
 use telltale_wire::digest::Digest;
@@ -117,6 +118,13 @@ pub fn model(folder: &Path, catalog: &Catalog) -> anyhow::Result<LoadedModel> {
     let (manifest_text, manifest) = manifest(folder)?;
     let spec_path = folder.join(&manifest.features);
     let spec_text = read_text(&spec_path)?;
+    if SecondSpec::is_one(&spec_text) {
+        bail!(
+            "{} watches buses, not signals: name it under `[intrusion]`, with the profile of the vehicle type \
+             (on the command line --intrusion and --profile)",
+            folder.display()
+        );
+    }
     let features = FeatureSpec::parse(&spec_text, &spec_path.display().to_string())?;
     let onnx_path = folder.join(&manifest.onnx);
     let onnx = read_bounded(&onnx_path, MAX_ONNX)?;
@@ -125,6 +133,49 @@ pub fn model(folder: &Path, catalog: &Catalog) -> anyhow::Result<LoadedModel> {
     everything.extend_from_slice(&onnx);
     let digest = Digest::of(&everything);
     assemble(manifest, features, &onnx, digest, catalog, &folder.display().to_string())
+}
+
+/// Reads the folder of a model that watches buses, and the profile that it watches them by.
+///
+/// # Errors
+/// What is missing or wrong, in which file.
+pub fn intrusion(folder: &Path, profile_path: &Path) -> anyhow::Result<LoadedIntrusion> {
+    let (manifest_text, manifest) = manifest(folder)?;
+    let spec_path = folder.join(&manifest.features);
+    let spec_text = read_text(&spec_path)?;
+    let features = SecondSpec::parse(&spec_text, &spec_path.display().to_string())?;
+    let onnx = read_bounded(&folder.join(&manifest.onnx), MAX_ONNX)?;
+    let profile = profile(profile_path)?;
+    let shape = Shape {
+        channels: features.features.len(),
+        subjects: profile.buses.len(),
+        output_channel: manifest.output.channel,
+    };
+    let model = Int8Model::load(&onnx, shape)
+        .with_context(|| format!("can't run the model {} from {}", manifest.onnx, folder.display()))?;
+    let mut everything = manifest_text.into_bytes();
+    everything.extend_from_slice(spec_text.as_bytes());
+    everything.extend_from_slice(&onnx);
+    everything.extend_from_slice(&profile.digest.0);
+    log::info!(
+        "model {} {} watches {} buses by the profile {} of {}",
+        manifest.name,
+        manifest.version,
+        profile.buses.len(),
+        profile.digest.short(),
+        profile.name
+    );
+    let digest = Digest::of(&everything);
+    Ok(LoadedIntrusion { manifest, digest, features, model: Box::new(model), profile })
+}
+
+/// Reads the profile of a vehicle type's buses.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn profile(path: &Path) -> anyhow::Result<Profile> {
+    let text = read_text(path)?;
+    Ok(Profile::parse(&text, &path.display().to_string())?)
 }
 
 /// Reads the manifest of a model's folder: its text, and what it says.

@@ -2,8 +2,8 @@
 //! of what runs is touched until all of it has been found sound.
 
 use crate::campaign::Campaign;
-use crate::config::{Config, RangeSettings, UplinkSettings};
-use crate::guard::{Budget, guard};
+use crate::config::{Config, Listen, RangeSettings, UplinkSettings};
+use crate::guard::{Budget, guard, guard_watch};
 use crate::load;
 use crate::logging;
 use crate::tls::{self, Credentials};
@@ -47,11 +47,11 @@ impl Prepared {
                 let models = load::models(&config.models, &catalog)?;
                 let models = models.into_iter().map(|model| guard(model, budget, None)).collect();
                 let cast = Cast { models, ..Cast::default() };
-                let pipeline = pipeline(&config, &catalog, cast, None)?;
+                let pipeline = pipeline(&config, &catalog, cast, budget, None)?;
                 Assembled { catalog, campaign: None, pipeline, running: BTreeMap::new() }
             }
         };
-        if assembled.pipeline.models().next().is_none() {
+        if assembled.pipeline.models().next().is_none() && config.intrusion.is_none() {
             log::warn!("the configuration names no model: frames are decoded and counted, nothing is judged");
         }
         if let Some(settings) = &config.uplink {
@@ -106,7 +106,7 @@ fn assembled(
     let mut cast = depot.cast(&config.models, &catalog, budget, rehearsed)?;
     let mut running = std::mem::take(&mut cast.running);
     running.insert(configuration_family(), arrangement);
-    let pipeline = pipeline(config, &catalog, cast, Some((depot, campaign.as_ref())))?;
+    let pipeline = pipeline(config, &catalog, cast, budget, Some((depot, campaign.as_ref())))?;
     Ok(Assembled { catalog, campaign, pipeline, running })
 }
 
@@ -115,6 +115,7 @@ fn pipeline(
     config: &Config,
     catalog: &Catalog,
     cast: Cast,
+    budget: &Budget,
     updated: Option<(&Depot, Option<&Campaign>)>,
 ) -> anyhow::Result<Pipeline> {
     let mut settings = PipelineConfig {
@@ -133,8 +134,19 @@ fn pipeline(
             campaign.apply(config, &mut settings);
         }
     }
-    Ok(Pipeline::with_beside(catalog, cast.models, cast.beside, settings)?)
+    let mut pipeline = Pipeline::with_beside(catalog, cast.models, cast.beside, settings)?;
+    if let Some(watch) = &config.intrusion {
+        let loaded = load::intrusion(&watch.model, &watch.profile).context("`intrusion`")?;
+        pipeline.watch_buses(guard_watch(loaded, budget), catalog).context("`intrusion`")?;
+        if config.bus.listen == Listen::Catalog && config.source.is_live() {
+            log::warn!("the buses are watched with `bus.listen = \"catalog\"`: {UNHEARD}");
+        }
+    }
+    Ok(pipeline)
 }
+
+/// What a watch of the buses lacks where the kernel drops what the catalog does not ask for.
+pub(crate) const UNHEARD: &str = "unknown identifiers and floods are never heard, and every identifier beyond the catalog seems to be missing";
 
 /// The files of the vehicle's identity.
 pub(crate) fn credentials(settings: &UplinkSettings) -> Credentials {

@@ -16,6 +16,7 @@ mod footprint;
 mod health;
 mod heap;
 mod hostile;
+mod intrusion;
 mod kill9;
 mod kona;
 mod links;

@@ -18,6 +18,7 @@ pub mod e2e;
 pub mod estimate;
 pub mod feature;
 pub mod frame;
+pub mod intrusion;
 pub mod jitter;
 pub mod model;
 pub mod pipeline;

@@ -33,6 +33,7 @@ pub(crate) fn stranger<'a>(bounds: &'a [Bound], spec: &FeatureSpec) -> Option<&'
 }
 
 /// Bounds on the features of one specification.
+#[derive(Default)]
 pub(crate) struct Regime {
     /// Channel, lowest and highest.
     bounds: Vec<(usize, f32, f32)>,

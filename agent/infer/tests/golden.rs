@@ -5,12 +5,14 @@ mod vectors;
 
 use telltale_core::catalog::Catalog;
 use telltale_core::feature::{Extractor, FeatureSpec};
+use telltale_core::intrusion::SecondSpec;
 use telltale_core::model::Manifest;
 use telltale_core::signal::{NoData, SampleSink as _};
 use telltale_wire::time::MonoTime;
 use vectors::{
-    CELL_FAULT, CHANNELS, CHARGE_CHANNELS, Charges, GOLDEN_CHARGE, GOLDEN_CHARGE_SIM, GOLDEN_POWERTRAIN,
-    POWERTRAIN, STATE_OF_HEALTH, STATE_OF_HEALTH_SIM, golden, golden_window, model, model_of,
+    BUS_INTRUSION, CELL_FAULT, CHANNELS, CHARGE_CHANNELS, Charges, GOLDEN_CHARGE, GOLDEN_CHARGE_SIM,
+    GOLDEN_POWERTRAIN, GOLDEN_SECONDS, POWERTRAIN, STATE_OF_HEALTH, STATE_OF_HEALTH_SIM, Seconds, golden,
+    golden_window, model, model_of,
 };
 
 const CATALOG: &str = include_str!("../../../models/cell-fault/catalog-car2.toml");
@@ -25,6 +27,9 @@ const BENCH_CATALOG: &str = include_str!("../../../models/state-of-health/catalo
 const BENCH_DBC: &[u8] = include_bytes!("../../../models/state-of-health/bench.dbc");
 const CHARGE_FEATURES: &str = include_str!("../../../models/state-of-health/features.toml");
 const HEALTH_MANIFEST: &str = include_str!("../../../models/state-of-health/model.toml");
+
+const SECOND_FEATURES: &str = include_str!("../../../models/bus-intrusion/features.toml");
+const INTRUSION_MANIFEST: &str = include_str!("../../../models/bus-intrusion/model.toml");
 
 #[test]
 fn outputs_equal_those_of_onnx_runtime() {
@@ -193,4 +198,21 @@ fn a_charge_becomes_the_features_and_the_estimate_of_the_oracle() {
         });
     }
     assert_eq!(charges, 1);
+}
+
+#[test]
+fn scores_of_a_bus_equal_those_of_onnx_runtime() {
+    let spec = SecondSpec::parse(SECOND_FEATURES, "features").unwrap();
+    let manifest = Manifest::parse(INTRUSION_MANIFEST, "manifest").unwrap();
+    assert_eq!(manifest.features_digest, spec.digest.to_hex());
+    let golden: Seconds = toml::from_str(GOLDEN_SECONDS).unwrap();
+    assert!(golden.vector.len() >= 4);
+    for v in golden.vector {
+        let mut output = vec![0; v.subjects];
+        let mut model = model_of(BUS_INTRUSION, spec.features.len(), v.subjects);
+        let kernels = model.kernels();
+        assert!(kernels.len() == 1 && kernels[0].contains("QLinearConvs 3 int8 layers"), "{kernels:#?}");
+        model.infer(&v.input, &mut output).unwrap();
+        assert_eq!(output, v.output, "{}", v.name);
+    }
 }

@@ -2,6 +2,7 @@
 //! configuration, the catalog and its DBC files, the models, the certificates and the spool's folder.
 
 mod certificate;
+mod intrusion;
 mod place;
 mod settings;
 mod update;
@@ -95,9 +96,10 @@ impl Check {
                     self.add("models", Severity::Error, format!("{error:#}"), None);
                 }
             }
+            intrusion::check(self, config, &catalog);
             place::interfaces(self, config, &catalog);
         }
-        if config.models.is_empty() {
+        if config.models.is_empty() && config.intrusion.is_none() {
             let text = "no model is named: frames are decoded and counted, nothing is judged";
             self.add("models", Severity::Warning, text.into(), None);
         }

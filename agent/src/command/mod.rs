@@ -2,6 +2,8 @@
 
 #[cfg(feature = "workbench")]
 pub(crate) mod bundle;
+#[cfg(feature = "workbench")]
+pub(crate) mod bus;
 mod bus_report;
 pub(crate) mod catalog;
 pub(crate) mod check;

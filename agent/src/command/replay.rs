@@ -54,6 +54,12 @@ pub(crate) struct Args {
     /// What a kilometre takes: the range is estimated after each trip then (see models/range)
     #[arg(long)]
     range: Option<PathBuf>,
+    /// The folder of a model that watches the buses
+    #[arg(long, requires = "profile")]
+    intrusion: Option<PathBuf>,
+    /// The profile that it watches them by, of `telltale bus learn`
+    #[arg(long, requires = "intrusion")]
+    profile: Option<PathBuf>,
     /// The logs; `-` is standard input
     #[arg(required = true)]
     logs: Vec<PathBuf>,
@@ -71,7 +77,7 @@ pub(crate) struct Args {
 pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
     let catalog = load::catalog(&args.catalog)?;
     let models = load::models(&load::model_folders(&args.model, &args.catalog), &catalog)?;
-    if models.is_empty() && args.condition.is_none() {
+    if models.is_empty() && args.condition.is_none() && args.intrusion.is_none() {
         log::warn!(
             "no model: frames are decoded and counted, nothing is judged (--model names a model's folder)"
         );
@@ -80,6 +86,9 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
     let range = args.range.as_deref().map(load::range).transpose()?;
     let config = PipelineConfig { bus_period: WHOLE_LOG, condition, range, ..PipelineConfig::default() };
     let mut pipeline = Pipeline::new(&catalog, models, config)?;
+    if let (Some(model), Some(profile)) = (&args.intrusion, &args.profile) {
+        pipeline.watch_buses(load::intrusion(model, profile)?, &catalog)?;
+    }
     let mut source =
         LogSource::open(&args.logs, args.format, args.pace, |channel| catalog.bus_of_channel(channel))?;
 

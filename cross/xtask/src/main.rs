@@ -203,6 +203,15 @@ enum Bench {
         #[arg(long)]
         json: bool,
     },
+    /// Instructions that holding one CAN frame against its bus's profile takes, counted by callgrind
+    Intrusion {
+        /// Fail above so many instructions per frame of a standard identifier, and 110 more of an extended one
+        #[arg(long)]
+        max: Option<u64>,
+        /// Print one line of JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Bytes a sample in a snapshot, beside protobuf with snappy and candump, on the same samples
     ///
     /// On a simulated drive, and on the real recordings where they are (TELLTALE_DATA). Each snapshot is unpacked and
@@ -261,6 +270,7 @@ fn main() -> ExitCode {
         Task::Reproduce { target, quick } => reproduce::run(&target, quick),
         Task::Bench { bench: Bench::Decode { max, json } } => bench::decode(max, json),
         Task::Bench { bench: Bench::Infer { json } } => bench::infer::run(json),
+        Task::Bench { bench: Bench::Intrusion { max, json } } => bench::intrusion(max, json),
         Task::Bench { bench: Bench::Snapshot } => bench::snapshot::run(),
         Task::Bench { bench: Bench::Summary } => bench::snapshot::summary(),
         Task::Firmware => firmware::run(),

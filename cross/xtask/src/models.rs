@@ -131,7 +131,13 @@ mod tests {
 
     #[test]
     fn every_model_has_the_scripts_and_every_requirement_is_pinned() {
-        for name in ["cell-fault", "powertrain-consistency", "state-of-health", "state-of-health-sim"] {
+        for name in [
+            "bus-intrusion",
+            "cell-fault",
+            "powertrain-consistency",
+            "state-of-health",
+            "state-of-health-sim",
+        ] {
             for step in ["train", "evaluate", "quantize"] {
                 assert!(folder(name).unwrap().join(step).with_extension("py").is_file(), "{name} {step}");
             }

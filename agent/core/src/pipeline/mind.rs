@@ -14,6 +14,7 @@ use crate::departure::Moment;
 use crate::drift::{Conditions, Drift};
 use crate::feature::spec::{Feature, FeatureSpec};
 use crate::feature::{Extractor, FeatureTable, LayoutError, Window};
+use crate::intrusion::FitError;
 use crate::model::{Manifest, Model, Reading};
 use crate::regime::{self, Regime};
 use crate::rules::{self, Limits};
@@ -33,7 +34,7 @@ use telltale_wire::update::RunFigures;
 use thiserror::Error;
 
 /// A subject before its first window.
-const UNSEEN: SubjectView = SubjectView {
+pub(super) const UNSEEN: SubjectView = SubjectView {
     score: Err(IndeterminateReason::WarmingUp),
     verdict: VerdictCode::Indeterminate(IndeterminateReason::WarmingUp),
     kind: None,
@@ -62,6 +63,15 @@ pub enum LoadError {
         model: String,
         /// What is missing.
         source: LayoutError,
+    },
+    /// The profile of the buses is of another vehicle.
+    #[error("the intrusion profile does not fit the catalog")]
+    Profile(#[from] FitError),
+    /// The model estimates something, and is set to watch buses.
+    #[error("model `{model}` estimates a quantity: it gives no verdict on a bus")]
+    NoVerdict {
+        /// The model.
+        model: String,
     },
     /// The settings name a signal for snapshots that the catalog lacks.
     #[error(
@@ -389,7 +399,7 @@ impl Mind {
             let evidence = self.evidence(subject, table, change.verdict);
             let departure = self.kinds.tell(subject, change.verdict);
             let told = Told { change, score: score.ok(), at, evidence, departure };
-            let event = event(&self.reference, &self.subjects[subject], told, outcome.anchor);
+            let event = event(&self.reference, &self.subjects[subject].name, told, outcome.anchor);
             outcome.records.push_back(Record::Verdict(event));
         }
         let is_held = self.judge.is_anomalous(subject);
@@ -456,7 +466,7 @@ impl Mind {
             let evidence =
                 finding.iter().map(|f| evidence::of_limit(&subject.path, subject.unit, f)).collect();
             let told = Told { change, score: score.ok(), at, evidence, departure: None };
-            let event = event(&self.limits_reference, subject, told, outcome.anchor);
+            let event = event(&self.limits_reference, &subject.name, told, outcome.anchor);
             // A limit is crossed or it is not: there is nothing to be unsure of.
             let event = VerdictEvent { confidence: 1.0, ..event };
             outcome.records.push_back(Record::Verdict(event));
@@ -492,20 +502,25 @@ impl Mind {
 }
 
 /// What an event says besides who and of what.
-struct Told {
-    change: Change,
-    score: Option<f32>,
-    at: MonoTime,
-    evidence: Vec<Evidence>,
-    departure: Option<Departure>,
+pub(super) struct Told {
+    pub(super) change: Change,
+    pub(super) score: Option<f32>,
+    pub(super) at: MonoTime,
+    pub(super) evidence: Vec<Evidence>,
+    pub(super) departure: Option<Departure>,
 }
 
-fn event(model: &ModelRef, subject: &Subject, told: Told, anchor: Option<ClockAnchor>) -> VerdictEvent {
+pub(super) fn event(
+    model: &ModelRef,
+    subject: &str,
+    told: Told,
+    anchor: Option<ClockAnchor>,
+) -> VerdictEvent {
     let Told { change, score, at, evidence, departure } = told;
     VerdictEvent {
         at: stamp(at, anchor),
         model: model.clone(),
-        subject: subject.name.clone(),
+        subject: subject.into(),
         verdict: change.verdict,
         score: score.unwrap_or(0.0),
         confidence: confidence(change.verdict, score),
@@ -516,7 +531,7 @@ fn event(model: &ModelRef, subject: &Subject, told: Told, anchor: Option<ClockAn
 }
 
 /// A moment of this start, or the wall time of an earlier one.
-fn since_stamp((mono, wall): (MonoTime, Option<WallTime>), anchor: Option<ClockAnchor>) -> Stamp {
+pub(super) fn since_stamp((mono, wall): (MonoTime, Option<WallTime>), anchor: Option<ClockAnchor>) -> Stamp {
     match wall {
         Some(wall) => Stamp { mono, wall: Some(wall) },
         None => stamp(mono, anchor),

@@ -6,6 +6,7 @@
 
 mod appraisal;
 mod config;
+mod deliver;
 mod duet;
 mod evidence;
 mod isolation;
@@ -21,6 +22,7 @@ mod summary;
 mod travel;
 mod trust;
 mod view;
+mod watch;
 
 pub use config::PipelineConfig;
 pub use duet::Comparison;
@@ -34,21 +36,23 @@ pub use travel::Memory;
 pub use view::{
     BusOutline, BusView, Latency, ModelOutline, ModelView, Outline, SignalOutline, SubjectView, View,
 };
+pub use watch::LoadedIntrusion;
 
 use crate::bus::{LinkNews, Monitor};
 use crate::catalog::Catalog;
 use crate::clock::{ClockAnchor, stamp};
 use crate::condition::ConditionMonitor;
-use crate::dbc::{Decoder, Disposition, Found, MessageRef};
+use crate::dbc::{Decoder, Disposition, Found};
 use crate::feature::Extractor;
 use crate::frame::CanFrame;
 use crate::range::RangeEstimator;
 use crate::snapshot::{Packer, Recorder, SnapshotRequest, Triggered};
-use crate::statistics::{Statistics, Tally, Tap};
+use crate::statistics::Statistics;
 use crate::trip::TripRecorder;
+use deliver::{deliver, deliver_torn};
 use duet::Duet;
 use latency::Runs;
-use latest::{At, Fan};
+use latest::At;
 use mind::{Mind, Outcome};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -58,7 +62,7 @@ use telltale_wire::digest::Digest;
 use telltale_wire::record::{Counts, ModelRef, Record, VerdictCode};
 use telltale_wire::snapshot::SnapshotCause;
 use telltale_wire::time::{MonoTime, Stamp};
-use trust::Trusted;
+use watch::Watch;
 
 /// The loop.
 pub struct Pipeline {
@@ -68,6 +72,7 @@ pub struct Pipeline {
     watchers: Vec<Watcher>,
     speakers: usize,
     duets: Vec<Duet>,
+    watch: Option<Box<Watch>>,
     totals: Counts,
     monitor: Monitor,
     statistics: Statistics,
@@ -154,6 +159,7 @@ impl Pipeline {
             watchers,
             speakers,
             duets,
+            watch: None,
             unheard: Default::default(),
             totals: Counts::default(),
             statistics: Statistics::new(catalog, &names),
@@ -175,7 +181,8 @@ impl Pipeline {
 
     /// The models that speak, as records name them.
     pub fn models(&self) -> impl Iterator<Item = &ModelRef> {
-        self.watchers.iter().take(self.speakers).map(|w| w.mind.reference())
+        let speaking = self.watchers.iter().take(self.speakers).map(|w| w.mind.reference());
+        speaking.chain(self.watch.as_deref().map(Watch::reference))
     }
 
     /// How the models that are beside others compare with them. Allocates nothing.
@@ -204,6 +211,9 @@ impl Pipeline {
         self.summary.saw_frame(frame.at);
         self.totals.frames += 1;
         self.statistics.count_frame(frame);
+        if let Some(watch) = &mut self.watch {
+            watch.saw(frame);
+        }
         let disposition = match self.decoder.find(frame) {
             Found::Message(message) => match self.monitor.saw_message(message, frame, &mut self.records) {
                 true => {
@@ -281,6 +291,7 @@ impl Pipeline {
     fn plan(&mut self) {
         let due = |due: Option<MonoTime>| due.unwrap_or(MonoTime(0));
         let windows = self.watchers.iter().map(|watcher| due(watcher.extractor.next_deadline()));
+        let windows = windows.chain(self.watch.iter().map(|watch| due(watch.next_deadline())));
         let stretch = due(self.summary.due()).min(self.statistics.next_tick()).min(self.next_travel());
         let earliest = windows.fold(stretch, MonoTime::min);
         self.wake = self.recorder.next_deadline().map_or(earliest, |snapshot| earliest.min(snapshot));
@@ -291,7 +302,9 @@ impl Pipeline {
     pub fn poll_timeout(&self) -> Option<MonoTime> {
         let windows = self.watchers.iter().filter_map(|w| w.extractor.next_deadline());
         let ours = [self.summary.due(), self.monitor.poll_timeout(), self.recorder.next_deadline()];
-        windows.chain(ours.into_iter().flatten()).chain(self.trips.poll_timeout()).min()
+        let watch = self.watch.as_deref().and_then(Watch::next_deadline);
+        let others = self.trips.poll_timeout().into_iter().chain(watch);
+        windows.chain(ours.into_iter().flatten()).chain(others).min()
     }
 
     /// Counts frames that were lost before they came here.
@@ -344,6 +357,9 @@ impl Pipeline {
         if self.outline.catalog != before.outline.catalog {
             return;
         }
+        if self.watch.as_deref().map(Watch::reference) == before.watch.as_deref().map(Watch::reference) {
+            std::mem::swap(&mut self.watch, &mut before.watch);
+        }
         self.statistics.inherit_samples(&before.statistics);
         for watcher in &mut self.watchers {
             let is_same = |old: &Watcher| old.mind.reference() == watcher.mind.reference();
@@ -391,6 +407,10 @@ impl Pipeline {
         for (watcher, model) in self.watchers.iter().zip(&mut view.models) {
             watcher.mind.look(model);
         }
+        if let Some(watch) = &self.watch {
+            view.models.resize_with(self.speakers + 1, ModelView::default);
+            watch.look(&mut view.models[self.speakers]);
+        }
     }
 
     /// Takes the next record.
@@ -400,7 +420,9 @@ impl Pipeline {
 
     #[inline]
     fn turn(&mut self, now: MonoTime) {
-        if self.watchers.iter().any(|watcher| watcher.extractor.is_due(now)) {
+        if self.watchers.iter().any(|watcher| watcher.extractor.is_due(now))
+            || self.watch.as_ref().is_some_and(|watch| watch.is_due(now))
+        {
             self.advance(now);
         }
         if self.recorder.is_due(now) {
@@ -426,6 +448,10 @@ impl Pipeline {
                     self.statistics.judged_after(now.since(window.end()));
                 }
             });
+        }
+        if let Some(watch) = &mut self.watch {
+            let (records, counts) = (&mut self.records, &mut self.totals);
+            watch.advance(now, &mut Outcome { counts, records, anchor: self.anchor });
         }
         self.unheard.0.clear();
         for duet in &mut self.duets {
@@ -461,41 +487,6 @@ impl Pipeline {
     }
 }
 
-/// Hands a frame's samples to the windows. They are values if the frame is `WHOLE`, else all absent.
-#[inline(always)]
-fn deliver<const WHOLE: bool>(
-    decoder: &Decoder,
-    watchers: &mut [Watcher],
-    tallies: &mut [Tally],
-    message: MessageRef<'_>,
-    frame: &CanFrame,
-) -> Disposition {
-    let at = frame.at;
-    match watchers {
-        // The usual vehicle has one model: its windows are the decoder's sink.
-        [only] => only.extractor.take(at, |next| {
-            let sink = Tap { tallies, at, next };
-            decoder.deliver(message, frame, &mut Trusted::<_, WHOLE>(sink))
-        }),
-        watchers => {
-            let next = &mut Fan { at, watchers };
-            let sink = Tap { tallies, at, next };
-            decoder.deliver(message, frame, &mut Trusted::<_, WHOLE>(sink))
-        }
-    }
-}
-
-#[inline(never)]
-fn deliver_torn(
-    decoder: &Decoder,
-    watchers: &mut [Watcher],
-    tallies: &mut [Tally],
-    message: MessageRef<'_>,
-    frame: &CanFrame,
-) -> Disposition {
-    deliver::<false>(decoder, watchers, tallies, message, frame)
-}
-
 #[cfg(test)]
 mod duet_tests;
 #[cfg(test)]
@@ -510,3 +501,5 @@ mod appraisal_tests;
 
 #[cfg(test)]
 mod residual_tests;
+#[cfg(test)]
+mod watch_tests;

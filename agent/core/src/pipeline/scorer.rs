@@ -82,6 +82,33 @@ impl Scorer {
         }
     }
 
+    /// One of a model whose features no specification of signals describes.
+    pub(super) fn plain(
+        reference: ModelRef,
+        manifest: Manifest,
+        mut model: Box<dyn Model>,
+        channels: usize,
+        subjects: usize,
+    ) -> Scorer {
+        (0..subjects).for_each(|subject| model.forget(subject));
+        Scorer {
+            reference,
+            manifest,
+            regime: Regime::default(),
+            residual: None,
+            model,
+            input: vec![0; channels * subjects],
+            output: vec![0; subjects],
+            scores: Vec::with_capacity(subjects),
+            isolation: Isolation::default(),
+            is_off: false,
+            spacing: None,
+            latest: None,
+            trial: vec![0; subjects],
+            runs: Runs::new(),
+        }
+    }
+
     /// Fills `scores` for the window that ended at `at`; a record if the model was switched off by it or came back.
     pub(super) fn score(
         &mut self,

@@ -21,6 +21,9 @@ pub(crate) const POWERTRAIN: &[u8] =
     include_bytes!("../../../../models/powertrain-consistency/powertrain-consistency.int8.onnx");
 pub(crate) const GOLDEN_POWERTRAIN: &str =
     include_str!("../../../../models/powertrain-consistency/golden.toml");
+pub(crate) const BUS_INTRUSION: &[u8] =
+    include_bytes!("../../../../models/bus-intrusion/bus-intrusion.int8.onnx");
+pub(crate) const GOLDEN_SECONDS: &str = include_str!("../../../../models/bus-intrusion/golden.toml");
 
 #[derive(Deserialize)]
 pub(crate) struct Vector {
@@ -59,6 +62,12 @@ pub(crate) struct Charge {
 pub(crate) struct Charges {
     pub(crate) vector: Vec<Vector>,
     pub(crate) charge: Charge,
+}
+
+/// The golden vectors of the model that watches buses.
+#[derive(Deserialize)]
+pub(crate) struct Seconds {
+    pub(crate) vector: Vec<Vector>,
 }
 
 /// A window of `[steps][cells]` volts and `[steps]` amps (NaN: no value), and what has to become of it.
