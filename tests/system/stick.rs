@@ -7,6 +7,8 @@ use crate::release::{HARDWARE, Release, build, build_for, called, said};
 use crate::rig;
 use std::fs;
 use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
 use telltale_repository::director::{Director, Versions};
 use telltale_repository::key::SigningKey;
 use telltale_repository::{Repository, Side};
@@ -103,12 +105,16 @@ fn a_stick_is_believed_like_the_line_and_no_more() {
         let exported = release.ask("repository export", words);
         let version: u64 =
             exported.split("version ").nth(1).unwrap().split(',').next().unwrap().parse().unwrap();
-        if version > 3 {
+        if version > 3 && exported.contains(&third) {
             break exported;
         }
-        release.ask("command", "--by ann --why stick v1 feature snapshots off");
+        // The engine releases the model to the vehicle when it next looks; a command counts the version up.
+        if version <= 3 {
+            release.ask("command", "--by ann --why stick v1 feature snapshots off");
+        }
+        sleep(Duration::from_millis(200));
     };
-    assert!(exported.contains("good until") && exported.contains(&third), "{exported}");
+    assert!(exported.contains("good until"), "{exported}");
     installed(&bench, "good");
     wait(&agent, "command 1: done");
     for step in ["staged", "self-tested", "in shadow", "on trial", "committed"] {
