@@ -7,6 +7,7 @@
 use crate::bridge_rig::{Agent, Machine, Spoiler, Timed, frames_of, model_in_a_hurry};
 use crate::rig;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
@@ -67,7 +68,8 @@ fn a_drive_through_the_firmware_ends_in_a_verdict_and_no_frame_is_lost() {
         }
         _ => None,
     });
-    assert_eq!(anomalous.collect::<Vec<_>>(), ["Cell42"], "{}", kept.said);
+    // A verdict whose kind of departure becomes another is told again.
+    assert_eq!(anomalous.collect::<BTreeSet<_>>(), BTreeSet::from(["Cell42"]), "{}", kept.said);
     assert_eq!(kept.counts.unknown, 0);
     machine.accounts_for(&counts, &kept);
 }
