@@ -1,6 +1,6 @@
 //! Condition monitoring: what wears out, by rules that a person can check. While the vehicle drives, blocks of minutes
-//! give one observation a quantity (see [`block`]); over days they give a level and a trend, each with its interval
-//! (see [`series`]); a level that lies beyond its limit with its whole interval is a verdict.
+//! give one observation a quantity (see `block`); over days they give a level and a trend, each with its interval
+//! (see `series`); a level that lies beyond its limit with its whole interval is a verdict.
 //!
 //! What the drive is made of stands in a document ([`Condition`]): losses, cooling, limits. Observations are few and
 //! outlive a restart as a small state of [`MAX_STATE`] bytes at the most. Signals are looked at every [`STEP`] of the
