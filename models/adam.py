@@ -1,4 +1,4 @@
-"""Small ReLU networks by hand: initial weights, gradients and Adam, the same for every model of this folder. numpy alone;
+"""Small ReLU networks by hand: initial weights, outputs, gradients and Adam, the same for every model of this folder. numpy alone;
 a network is the list [w0 [in, out], b0, w1, ...]. A seed gives the same bits on one machine."""
 
 import numpy as np
@@ -10,6 +10,16 @@ def initial(rng, sizes):
     for a, b in zip(sizes, sizes[1:]):
         params += [rng.normal(0, np.sqrt(2 / a), (a, b)).astype(np.float32), np.zeros(b, np.float32)]
     return params
+
+
+def forward(params, x):
+    """The last layer's first output before any activation. x [..., features] -> [...]"""
+    a = x.astype(np.float32)
+    for n in range(0, len(params), 2):
+        a = a @ params[n] + params[n + 1]
+        if n < len(params) - 2:
+            a = np.maximum(a, 0)
+    return a[..., 0]
 
 
 def descend(params, gradients, count, rng, epochs, batch, learning_rate):

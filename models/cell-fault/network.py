@@ -25,12 +25,7 @@ def fit(x, y, hidden, epochs, batch, learning_rate, weight_decay, seed):
 
 def logit(params, x):
     """x [..., features] -> [...]"""
-    a = x.astype(np.float32)
-    for n in range(0, len(params), 2):
-        a = a @ params[n] + params[n + 1]
-        if n < len(params) - 2:
-            a = np.maximum(a, 0)
-    return a[..., 0]
+    return adam.forward(params, x)
 
 
 def platt(s, y, rounds=50):

@@ -1,9 +1,7 @@
 """Simulated drives to rows: `telltale simulate` drives, `telltale features` reads, `telltale replay` says what the
 vehicle's rules say."""
 
-import hashlib
 import json
-import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +12,7 @@ import pyarrow.parquet
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
+from program import fingerprint, run  # noqa: E402
 
 VEHICLE = """\
 hours = {hours}
@@ -115,16 +114,3 @@ def alone(work):
     catalog = work / "catalog.toml"
     catalog.write_text(text)
     return catalog
-
-
-def fingerprint(tool, *files):
-    """Of the program and of what it reads."""
-    digest = hashlib.sha256()
-    for path in (tool, *files):
-        digest.update(Path(path).read_bytes())
-    return digest.hexdigest()
-
-
-def run(tool, *arguments):
-    done = subprocess.run([str(tool), *map(str, arguments)], check=True, stdout=subprocess.PIPE, text=True)
-    return done.stdout

@@ -1,9 +1,8 @@
 """Simulated days to trips: `telltale simulate` drives, `telltale replay` says what each trip came to. The temperature is
 the simulator's own; the BMS's bus does not tell it."""
 
-import hashlib
 import json
-import subprocess
+import sys
 import zipfile
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +12,8 @@ import numpy as np
 
 HERE = Path(__file__).parent
 CELLS = HERE.parent / "cell-fault"
+sys.path.insert(0, str(HERE.parent))
+from program import fingerprint, run  # noqa: E402
 
 VEHICLE = """\
 hours = {hours}
@@ -108,16 +109,3 @@ def alone(work, name):
     catalog = work / name
     catalog.write_text((CELLS / name).read_text().replace('"bms.dbc"', json.dumps(str((CELLS / "bms.dbc").resolve()))))
     return catalog
-
-
-def fingerprint(tool, *files):
-    """Of the program and of what it reads."""
-    digest = hashlib.sha256()
-    for path in (tool, *files):
-        digest.update(Path(path).read_bytes())
-    return digest.hexdigest()
-
-
-def run(tool, *arguments):
-    done = subprocess.run([str(tool), *map(str, arguments)], check=True, stdout=subprocess.PIPE, text=True)
-    return done.stdout
