@@ -16,6 +16,7 @@ mod read;
 mod signals;
 mod snapshots;
 mod spans;
+mod stored;
 mod trips;
 mod update_lines;
 

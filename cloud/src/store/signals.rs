@@ -1,6 +1,7 @@
 //! Statistics of signals in and out: an index by time of the records that hold them, and what they come to together.
 
 use super::ingest::{Intake, Place};
+use super::stored::{Pages, Stored};
 use super::{Store, StoreError};
 use crate::signals::{
     Asked, FleetSignalReport, Gathering, MAX_BYTES, MAX_RECORDS, Names, Range, SignalsReport, Stretch,
@@ -61,25 +62,15 @@ async fn enter(
 
 /// Enters what was stored by a program that did not know kind 6 yet, or did not index it.
 pub(super) async fn index_stored(tx: &mut SqliteConnection) -> Result<(), StoreError> {
-    let mut after = (i64::MIN, i64::MIN, i64::MIN, i64::MIN);
+    let mut pages = Pages::of(6);
     loop {
-        let rows: Vec<(i64, i64, i64, i64, i64, Vec<u8>)> = sqlx::query_as(
-            "SELECT vehicle, boot, lane, seq, received, body FROM records \
-             WHERE kind = 6 AND (vehicle, boot, lane, seq) > (?, ?, ?, ?) \
-             ORDER BY vehicle, boot, lane, seq LIMIT ?",
-        )
-        .bind(after.0)
-        .bind(after.1)
-        .bind(after.2)
-        .bind(after.3)
-        .bind(PAGE)
-        .fetch_all(&mut *tx)
-        .await?;
-        let Some((vehicle, boot, lane, seq, ..)) = rows.last() else { return Ok(()) };
-        after = (*vehicle, *boot, *lane, *seq);
-        for (vehicle, boot, lane, seq, received, body) in rows {
-            if let Ok(Record::Signals(record)) = (RawRecord { kind: 6, body }).parse() {
-                enter(tx, vehicle, Place { boot, lane, seq }, &record, received).await?;
+        let page = pages.next(tx).await?;
+        if page.is_empty() {
+            return Ok(());
+        }
+        for Stored { vehicle, place, received, record } in page {
+            if let Ok(Record::Signals(record)) = record.parse() {
+                enter(tx, vehicle, place, &record, received).await?;
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::ingest::{Intake, Place};
 use super::lines::{Origin, finite, when};
+use super::stored::{Pages, Stored};
 use super::{Store, StoreError};
 use crate::signals::Asked;
 use crate::trips::{MAX_TRIPS, TripLine, TripsReport};
@@ -12,8 +13,6 @@ use telltale_wire::trip::TripRecord;
 
 /// The number of trips among the record kinds.
 const TRIP: u16 = 15;
-/// Records read at once while an older database is indexed.
-const PAGE: i64 = 200;
 
 impl Intake<'_> {
     /// Enters a record of kind 15.
@@ -44,26 +43,15 @@ async fn enter(
 
 /// Enters what was stored by a program that did not know kind 15 yet.
 pub(super) async fn index_stored(tx: &mut SqliteConnection) -> Result<(), StoreError> {
-    let mut after = (i64::MIN, i64::MIN, i64::MIN, i64::MIN);
+    let mut pages = Pages::of(TRIP);
     loop {
-        let rows: Vec<(i64, i64, i64, i64, i64, Vec<u8>)> = sqlx::query_as(
-            "SELECT vehicle, boot, lane, seq, received, body FROM records \
-             WHERE kind = ? AND (vehicle, boot, lane, seq) > (?, ?, ?, ?) \
-             ORDER BY vehicle, boot, lane, seq LIMIT ?",
-        )
-        .bind(TRIP)
-        .bind(after.0)
-        .bind(after.1)
-        .bind(after.2)
-        .bind(after.3)
-        .bind(PAGE)
-        .fetch_all(&mut *tx)
-        .await?;
-        let Some((vehicle, boot, lane, seq, ..)) = rows.last() else { return Ok(()) };
-        after = (*vehicle, *boot, *lane, *seq);
-        for (vehicle, boot, lane, seq, received, body) in rows {
-            if let Ok(Record::Trip(trip)) = (RawRecord { kind: TRIP, body }).parse() {
-                enter(tx, vehicle, Place { boot, lane, seq }, &trip, received).await?;
+        let page = pages.next(tx).await?;
+        if page.is_empty() {
+            return Ok(());
+        }
+        for Stored { vehicle, place, received, record } in page {
+            if let Ok(Record::Trip(trip)) = record.parse() {
+                enter(tx, vehicle, place, &trip, received).await?;
             }
         }
     }
