@@ -237,7 +237,7 @@ impl Sketch {
         let severity = self.severity.clamp(reached(1.0), reached(LEAVE));
         let is_news = severity != self.severity || !std::mem::replace(&mut self.is_told, true);
         self.severity = severity;
-        let input = input.name().to_owned();
-        is_news.then_some(InputDrift { input, horizon, severity, index, limit, outside })
+        let told = || InputDrift { input: input.name().to_owned(), horizon, severity, index, limit, outside };
+        is_news.then(told)
     }
 }
