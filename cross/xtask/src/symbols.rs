@@ -25,10 +25,15 @@ pub(crate) fn split(linked: &Path, folder: &Path) -> Result<Split> {
     let name = linked.file_name().context("a binary has a name")?;
     let binary = folder.join(name);
     let debug = binary.with_extension("debug");
-    let objcopy = objcopy()?;
+    let sysroot = shell::output(shell::program("rustc").args(["--print", "sysroot"]))?;
+    let objcopy = objcopy(sysroot.trim())?;
+    // Its LLVM is the compiler's, which cargo lets it find; this command may have been started without cargo.
+    let libraries = Path::new(sysroot.trim()).join("lib");
     let run = |words: &[&str], from: &Path, to: &Path| {
         // From the folder: the link to the symbols names no folder.
-        shell::output(shell::program(&objcopy).args(words).arg(from).arg(to).current_dir(folder)).map(drop)
+        let mut copy = shell::program(&objcopy);
+        copy.args(words).arg(from).arg(to).current_dir(folder).env("LD_LIBRARY_PATH", &libraries);
+        shell::output(&mut copy).map(drop)
     };
     run(&["--only-keep-debug"], linked, &debug)?;
     let link = format!("--add-gnu-debuglink={}", debug.file_name().unwrap_or_default().to_string_lossy());
@@ -41,10 +46,9 @@ pub(crate) fn split(linked: &Path, folder: &Path) -> Result<Split> {
 }
 
 /// The one that comes with Rust: it knows every target that the compiler knows.
-fn objcopy() -> Result<PathBuf> {
-    let sysroot = shell::output(shell::program("rustc").args(["--print", "sysroot"]))?;
+fn objcopy(sysroot: &str) -> Result<PathBuf> {
     let host = shell::output(shell::program("rustc").args(["--print", "host-tuple"]))?;
-    let path = Path::new(sysroot.trim()).join("lib/rustlib").join(host.trim()).join("bin/rust-objcopy");
+    let path = Path::new(sysroot).join("lib/rustlib").join(host.trim()).join("bin/rust-objcopy");
     ensure!(path.is_file(), "this toolchain has no {}", path.display());
     Ok(path)
 }
