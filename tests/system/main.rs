@@ -19,6 +19,7 @@ mod hostile;
 mod intrusion;
 mod kill9;
 mod kona;
+mod kubernetes;
 mod links;
 mod live;
 mod losses;
