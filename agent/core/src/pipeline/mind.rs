@@ -1,9 +1,11 @@
 //! What one model thinks of one window: score, judge, and say why.
 
 use super::appraisal::{Appraisal, Estimate};
+use super::event::{Told, event, since_stamp};
 use super::evidence::{self, Witness};
 use super::keepsake::Kept;
 use super::kinds::Kinds;
+use super::loaded::{LoadError, LoadedModel};
 use super::scorer::Scorer;
 use super::stamp;
 use super::stretch::Stretch;
@@ -13,15 +15,13 @@ use crate::clock::ClockAnchor;
 use crate::departure::Moment;
 use crate::drift::{Conditions, Drift};
 use crate::feature::spec::{Feature, FeatureSpec};
-use crate::feature::{Extractor, FeatureTable, LayoutError, Window};
-use crate::intrusion::FitError;
-use crate::model::{Manifest, Model, Reading};
+use crate::feature::{Extractor, FeatureTable, Window};
+use crate::model::Reading;
 use crate::regime::{self, Regime};
 use crate::rules::{self, Limits};
 use crate::statistics::Scores;
 use crate::verdict::{Change, Judge};
 use std::collections::VecDeque;
-use telltale_wire::departure::Departure;
 use telltale_wire::digest::{Digest, ShortDigest};
 use telltale_wire::drift::DriftRecord;
 use telltale_wire::record::{
@@ -31,7 +31,6 @@ use telltale_wire::signals::Series;
 use telltale_wire::time::{MonoTime, Stamp, WallTime};
 use telltale_wire::unit::Unit;
 use telltale_wire::update::RunFigures;
-use thiserror::Error;
 
 /// A subject before its first window.
 pub(super) const UNSEEN: SubjectView = SubjectView {
@@ -40,70 +39,6 @@ pub(super) const UNSEEN: SubjectView = SubjectView {
     kind: None,
     since: None,
 };
-
-/// A model with everything it came with.
-pub struct LoadedModel {
-    /// What it says of itself.
-    pub manifest: Manifest,
-    /// The digest over its files.
-    pub digest: Digest,
-    /// Its feature specification.
-    pub features: FeatureSpec,
-    /// What runs it.
-    pub model: Box<dyn Model>,
-}
-
-/// A model that does not fit this vehicle.
-#[derive(Debug, Error)]
-pub enum LoadError {
-    /// The catalog lacks a signal.
-    #[error("model `{model}` does not fit the catalog")]
-    Layout {
-        /// The model.
-        model: String,
-        /// What is missing.
-        source: LayoutError,
-    },
-    /// The profile of the buses is of another vehicle.
-    #[error("the intrusion profile does not fit the catalog")]
-    Profile(#[from] FitError),
-    /// The model estimates something, and is set to watch buses.
-    #[error("model `{model}` estimates a quantity: it gives no verdict on a bus")]
-    NoVerdict {
-        /// The model.
-        model: String,
-    },
-    /// The settings name a signal for snapshots that the catalog lacks.
-    #[error(
-        "no signal of the catalog fits `{pattern}` (snapshots): write a VSS path of the catalog, or its beginning and `*`"
-    )]
-    SnapshotSignal {
-        /// The path, or its beginning.
-        pattern: String,
-    },
-    /// The manifest bounds a feature that its specification lacks, or tells drift by one.
-    #[error(
-        "model `{model}` bounds the feature `{feature}` or tells drift by it, which its specification does not have"
-    )]
-    StrangeBound {
-        /// The model.
-        model: String,
-        /// The feature.
-        feature: String,
-    },
-    /// The manifest names another feature specification than the one that came with it.
-    #[error(
-        "model `{model}` was trained on the features {expected}, the specification beside it is {found}: restore the one it was trained on, or train again"
-    )]
-    OtherFeatures {
-        /// The model.
-        model: String,
-        /// What the manifest says.
-        expected: String,
-        /// What was found.
-        found: String,
-    },
-}
 
 /// Where a window's consequences go.
 pub(super) struct Outcome<'a> {
@@ -498,52 +433,6 @@ impl Mind {
             evidence.extend(self.witness.testify(subject, table, features, unit, &mut self.scorer));
         }
         evidence
-    }
-}
-
-/// What an event says besides who and of what.
-pub(super) struct Told {
-    pub(super) change: Change,
-    pub(super) score: Option<f32>,
-    pub(super) at: MonoTime,
-    pub(super) evidence: Vec<Evidence>,
-    pub(super) departure: Option<Departure>,
-}
-
-pub(super) fn event(
-    model: &ModelRef,
-    subject: &str,
-    told: Told,
-    anchor: Option<ClockAnchor>,
-) -> VerdictEvent {
-    let Told { change, score, at, evidence, departure } = told;
-    VerdictEvent {
-        at: stamp(at, anchor),
-        model: model.clone(),
-        subject: subject.into(),
-        verdict: change.verdict,
-        score: score.unwrap_or(0.0),
-        confidence: confidence(change.verdict, score),
-        since: since_stamp((change.since, change.since_wall), anchor),
-        evidence,
-        departure,
-    }
-}
-
-/// A moment of this start, or the wall time of an earlier one.
-pub(super) fn since_stamp((mono, wall): (MonoTime, Option<WallTime>), anchor: Option<ClockAnchor>) -> Stamp {
-    match wall {
-        Some(wall) => Stamp { mono, wall: Some(wall) },
-        None => stamp(mono, anchor),
-    }
-}
-
-/// A calibrated score is the probability of an anomaly.
-fn confidence(verdict: VerdictCode, score: Option<f32>) -> f32 {
-    match (verdict, score) {
-        (VerdictCode::Anomalous, Some(p)) => p,
-        (VerdictCode::Nominal, Some(p)) => 1.0 - p,
-        _ => 0.0,
     }
 }
 

@@ -8,12 +8,15 @@ mod appraisal;
 mod config;
 mod deliver;
 mod duet;
+mod event;
 mod evidence;
+mod inherit;
 mod isolation;
 mod keepsake;
 mod kinds;
 mod latency;
 mod latest;
+mod loaded;
 mod mind;
 mod scorer;
 mod settings;
@@ -30,7 +33,7 @@ pub use evidence::{EVENTS_WITH_TRIALS, TRIALS_PER_EVENT};
 pub use isolation::{FIRST_REST, ISOLATE_AFTER, Isolation, LONGEST_REST};
 pub use keepsake::{HELD, Happened, KEEP_AFTER, KeepsakeError, Recalled};
 pub use latest::Latest;
-pub use mind::{LoadError, LoadedModel};
+pub use loaded::{LoadError, LoadedModel};
 pub use settings::SwitchedOff;
 pub use travel::Memory;
 pub use view::{
@@ -338,51 +341,6 @@ impl Pipeline {
     #[must_use]
     pub const fn totals(&self) -> &Counts {
         &self.totals
-    }
-
-    /// Takes over from the pipeline that this one replaces, between two frames: what was counted, and, if the catalog
-    /// is the same, the latest samples and the models that both have, with their windows and what they hold of their
-    /// subjects. A model that is new goes on with the window of one with the same features. Before it the old one's summary is closed ([`Pipeline::finish`]) and its records are taken.
-    pub fn inherit(&mut self, before: &mut Pipeline) {
-        self.totals = before.totals;
-        std::mem::swap(&mut self.latencies, &mut before.latencies);
-        self.summary.count_from(&self.totals);
-        self.anchor = before.anchor;
-        self.recorder.inherit(&mut before.recorder, self.outline.catalog == before.outline.catalog);
-        if self.outline.has_buses_of(&before.outline) {
-            self.statistics.inherit_buses(&before.statistics);
-            self.monitor.inherit(&mut before.monitor, self.outline.catalog == before.outline.catalog);
-        }
-        self.travel_on(before);
-        if self.outline.catalog != before.outline.catalog {
-            return;
-        }
-        if self.watch.as_deref().map(Watch::reference) == before.watch.as_deref().map(Watch::reference) {
-            std::mem::swap(&mut self.watch, &mut before.watch);
-        }
-        self.statistics.inherit_samples(&before.statistics);
-        for watcher in &mut self.watchers {
-            let is_same = |old: &Watcher| old.mind.reference() == watcher.mind.reference();
-            if !before.watchers.iter().any(is_same)
-                && let Some(old) = before.watchers.iter().find(|old| old.features == watcher.features)
-            {
-                watcher.extractor = old.extractor.clone();
-            }
-        }
-        for watcher in &mut self.watchers {
-            let is_same = |old: &&mut Watcher| old.mind.reference() == watcher.mind.reference();
-            if let Some(old) = before.watchers.iter_mut().find(is_same) {
-                std::mem::swap(watcher, old);
-            }
-        }
-        self.apply_switches();
-        for duet in &mut self.duets {
-            if !before.duets.iter().any(|old| duet.inherit(old)) {
-                for place in [duet.speaker, duet.beside] {
-                    self.watchers[place].mind.clear_figures();
-                }
-            }
-        }
     }
 
     /// What this pipeline consists of.

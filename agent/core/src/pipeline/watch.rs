@@ -1,6 +1,7 @@
 //! What the intrusion model thinks of each bus: a row a second, its score, and the same life of verdicts as the others'.
 
-use super::mind::{Outcome, Told, UNSEEN, event, since_stamp};
+use super::event::{Told, event, since_stamp};
+use super::mind::{Outcome, UNSEEN};
 use super::scorer::Scorer;
 use super::view::{ModelOutline, ModelView, SubjectView};
 use super::{LoadError, Pipeline};
