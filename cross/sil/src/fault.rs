@@ -7,15 +7,20 @@ use serde::Serialize;
 use std::fmt;
 use std::str::FromStr;
 
-/// A cell, counted from 1 at the negative terminal as in the DBC.
+/// A part of the simulated pack, counted from 1 as in the DBC, where there are `LAST` of its sort.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-pub struct CellNumber(u8);
+pub struct PartNumber<const LAST: usize>(u8);
 
-impl CellNumber {
-    /// `None` unless the simulated pack has this cell.
+/// A cell, from the negative terminal on.
+pub type CellNumber = PartNumber<CELLS>;
+/// A temperature probe and the module that it sits in.
+pub type ProbeNumber = PartNumber<MODULES>;
+
+impl<const LAST: usize> PartNumber<LAST> {
+    /// `None` unless the simulated pack has this part.
     #[must_use]
-    pub fn new(number: usize) -> Option<CellNumber> {
-        (1..=CELLS).contains(&number).then_some(CellNumber(number as u8))
+    pub fn new(number: usize) -> Option<PartNumber<LAST>> {
+        (1..=LAST).contains(&number).then_some(PartNumber(number as u8))
     }
 
     /// The number, from 1.
@@ -24,29 +29,7 @@ impl CellNumber {
         self.0 as usize
     }
 
-    /// The place in a list of cells, from 0.
-    pub(crate) const fn index(self) -> usize {
-        self.0 as usize - 1
-    }
-}
-
-/// A temperature probe and the module that it sits in, counted from 1 as in the DBC.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-pub struct ProbeNumber(u8);
-
-impl ProbeNumber {
-    /// `None` unless the simulated pack has this probe.
-    #[must_use]
-    pub fn new(number: usize) -> Option<ProbeNumber> {
-        (1..=MODULES).contains(&number).then_some(ProbeNumber(number as u8))
-    }
-
-    /// The number, from 1.
-    #[must_use]
-    pub const fn number(self) -> usize {
-        self.0 as usize
-    }
-
+    /// The place in a list of these parts, from 0.
     pub(crate) const fn index(self) -> usize {
         self.0 as usize - 1
     }
@@ -147,7 +130,7 @@ pub struct KindInfo {
     pub sizes: (f64, f64, f64),
 }
 
-const CELL: Target = Target::Cell(CellNumber(42));
+const CELL: Target = Target::Cell(PartNumber(42));
 const BMS: Target = Target::Ecu(Ecu::Bms);
 const SENSORS: &[&str] = &["cell", "probe", "sensor"];
 
