@@ -4,7 +4,7 @@
 //! Standard output belongs to the script: `evaluate NAME --json` gives one JSON object there and nothing else.
 
 use crate::{needs, shell};
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::Subcommand;
 use std::env;
 use std::path::PathBuf;
@@ -35,6 +35,8 @@ pub(crate) enum Models {
         name: String,
     },
     /// Compare the model's outputs in numpy's integers, in ONNX Runtime and in the vehicle's runtime, byte by byte
+    ///
+    /// Prints before that what its optimised graph computes, in the vehicle and in tract as it comes.
     Parity {
         /// A folder of models/
         name: String,
@@ -70,7 +72,10 @@ fn script(name: &str, step: &str, more: &[&str]) -> Result<()> {
 
 /// The last of the three runtimes is the vehicle's, whose test holds it to the golden bytes.
 fn parity(name: &str) -> Result<()> {
-    folder(name)?;
+    let file = folder(name)?.join(format!("{name}.int8.onnx"));
+    ensure!(file.is_file(), "models/{name} has no network: there is nothing to compare");
+    let graph = ["run", "--quiet", "--package=telltale-infer", "--example=graph", "--"];
+    shell::run(shell::cargo(graph).arg(file))?;
     let script = shell::root().join("models/parity.py");
     shell::run(shell::program(python()?).arg(script).args(["--model", name]))?;
     shell::run(&mut shell::cargo(["test", "--package=telltale-infer", "--test=golden"]))
