@@ -2,7 +2,8 @@
 //! any garbage.
 //!
 //! A message is `COBS(postcard(message), CRC-32C little-endian) 0x00`. The zero stands nowhere else, so a reader that
-//! comes late, or that heard noise, is in step again behind the next zero ([`LineReader`]).
+//! comes late, or that heard noise, is in step again behind the next zero ([`LineReader`]). Over SPI the same bytes stand in
+//! transactions ([`SpiTransaction`]).
 //!
 //! The microcontroller numbers every frame that passes its acceptance filters, also those that it must drop. Nothing
 //! is sent twice to the same agent and nothing is repeated on request: what the line spoils is a gap of numbers, and
@@ -23,10 +24,12 @@
 mod agent;
 mod batch;
 mod framing;
+mod spi;
 
 pub use agent::{AgentMessage, Filter, FilterPart, FilterSet, FiltersPerPart, Grant, MAX_FILTERS, Open};
 pub use batch::{FrameBatch, Frames, HeardFrame, MAX_CHANNEL, MAX_PACKED, SENSOR_CHANNEL};
 pub use framing::{AgentReader, LineReader, LinkError, LinkReader, MAX_ENCODED, MAX_MESSAGE, OnLine};
+pub use spi::{SPI_TRANSACTION, SpiTransaction, is_unanswered};
 
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
