@@ -1,14 +1,17 @@
-//! The agent's half of the bridge link: bytes of a serial line in, frames of the vehicle out, with every frame that did
-//! not come counted.
+//! The agent's half of the bridge link: bytes of a serial line or of SPI in, frames of the vehicle out, with every frame
+//! that did not come counted.
 //!
 //! Driven like a protocol state machine. The shell owns the line: it calls [`BridgeLink::connected`] when it has one,
 //! [`BridgeLink::receive`] with what came, [`BridgeLink::poll_transmit`] for what is to be said, and logs what
-//! [`BridgeLink::poll_event`] tells. `telltale_wire::bridge` describes the link itself.
+//! [`BridgeLink::poll_event`] tells; over SPI an [`SpiCarrier`] stands between. `telltale_wire::bridge` describes the link
+//! itself.
 
 mod clock;
 mod filters;
+mod spi;
 
 pub use filters::acceptance;
+pub use spi::{ReadyWire, SpiCarrier, SpiCounts, SpiTrouble};
 
 use crate::frame::{BusId, CanFrame, CanId, FrameKind};
 use clock::ClockMap;
@@ -95,7 +98,10 @@ impl fmt::Display for BridgeEvent {
                 f.write_str("it says nothing: is it running, and is this its line? The agent goes on trying")
             }
             Self::Noise(why) => {
-                write!(f, "bytes come, but no message ({why}): is the baud rate the firmware's?")
+                write!(
+                    f,
+                    "bytes come, but no message ({why}): is the baud rate the firmware's, or the mode and speed of SPI?"
+                )
             }
         }
     }
