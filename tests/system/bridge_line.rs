@@ -18,10 +18,10 @@ const STEP_US: u64 = 1_000;
 const ONE_PERCENT: u32 = u32::MAX / 100;
 
 /// xorshift32.
-struct Dice(u32);
+pub(crate) struct Dice(pub(crate) u32);
 
 impl Dice {
-    fn next(&mut self) -> u32 {
+    pub(crate) fn next(&mut self) -> u32 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 17;
         self.0 ^= self.0 << 5;
@@ -48,7 +48,13 @@ fn spoil(bytes: &[u8], dice: &mut Dice, rate: u32) -> Vec<u8> {
 }
 
 /// A frame that carries its own number, so that one which was changed on the way is seen.
-struct Numbered([u8; 4]);
+pub(crate) struct Numbered([u8; 4]);
+
+impl Numbered {
+    pub(crate) fn of(number: u32) -> Numbered {
+        Numbered(number.to_le_bytes())
+    }
+}
 
 fn id_of(number: u32) -> u16 {
     (number % 0x700) as u16
@@ -165,8 +171,7 @@ fn play(play: &Play, seed: u32) -> Played {
         let playing = second < play.seconds;
         if playing {
             while sent < (us + STEP_US) * play.frames_per_second / 1_000_000 {
-                let frame = Numbered((sent as u32).to_le_bytes());
-                let _ = bridge.heard(0, &frame, us);
+                let _ = bridge.heard(0, &Numbered::of(sent as u32), us);
                 sent += 1;
             }
         }
@@ -208,7 +213,8 @@ fn restart<'k>(bridge: Forwarder<'k, RING>, line: &mut Line) -> Forwarder<'k, RI
     Forwarder::new(kept, 8)
 }
 
-fn check(
+/// Takes the frames that came, and counts them: none twice, changed, out of order, or from the future.
+pub(crate) fn check(
     frames: &mut VecDeque<CanFrame>,
     latest: &mut Option<u32>,
     latest_at: &mut MonoTime,

@@ -7,6 +7,7 @@ mod bench;
 mod bridge_line;
 mod bridge_machine;
 mod bridge_rig;
+mod bridge_spi;
 mod cars;
 mod condition;
 mod configuration;
