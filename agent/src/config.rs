@@ -1,5 +1,6 @@
 //! The agent's configuration file.
 
+mod bridge;
 mod intrusion;
 mod limits;
 mod snapshot;
@@ -9,10 +10,11 @@ mod trip;
 mod update;
 mod uplink;
 
+pub use bridge::BridgeSettings;
 pub use intrusion::IntrusionSettings;
 pub use limits::LimitSettings;
 pub use snapshot::SnapshotSettings;
-pub use source::{BridgeSettings, SourceConfig};
+pub use source::SourceConfig;
 pub use spool::{DropSetting, DropSettings, SpoolSettings};
 pub use trip::{RangeSettings, TripSettings};
 pub(crate) use update::CONFIGURATION_LOOKS;

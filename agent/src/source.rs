@@ -15,7 +15,7 @@ mod recvmmsg;
 mod socket_can;
 mod timeline;
 
-pub use bridge::{BridgeOptions, BridgeSource, NotAPlace, Place};
+pub use bridge::{BridgeLine, BridgeOptions, BridgeSource, NotALine, NotAPlace, Place, ReadyLine, SpiPlace};
 pub use log_file::{LogSource, Pace};
 pub use merged::MergedSource;
 pub use open::open;

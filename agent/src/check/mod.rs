@@ -103,6 +103,7 @@ impl Check {
             let text = "no model is named: frames are decoded and counted, nothing is judged";
             self.add("models", Severity::Warning, text.into(), None);
         }
+        place::bridges(self, config);
         place::spool(self, config);
         update::check(self, config);
         certificate::check(self, config);

@@ -1,8 +1,10 @@
-//! The machine: the spool's folder and its disk, and the interfaces of a live bus.
+//! The machine: the spool's folder and its disk, the interfaces of a live bus, the devices of bridges.
 
 use super::Check;
 use crate::config::Config;
+use crate::source::{BridgeLine, Place};
 use rustix::fs::{Access, access, statvfs};
+use rustix::io::Errno;
 use std::path::Path;
 use telltale_core::catalog::Catalog;
 use telltale_core::dbc::Severity;
@@ -58,6 +60,64 @@ pub(super) fn interfaces(check: &mut Check, config: &Config, catalog: &Catalog) 
     }
 }
 
+/// The devices of bridges, as this user would open them.
+pub(super) fn bridges(check: &mut Check, config: &Config) {
+    for bridge in config.source.bridges() {
+        let devices: Vec<(&Path, &str)> = match &bridge.line {
+            BridgeLine::Stream { place: Place::Serial(path), .. } => vec![(path, "dialout")],
+            BridgeLine::Stream { .. } => vec![],
+            BridgeLine::Spi(spi) => vec![(&spi.device, "spi"), (&spi.ready.chip, "gpio")],
+        };
+        for (device, group) in devices {
+            let (text, hint) = match access(device, Access::READ_OK | Access::WRITE_OK) {
+                Ok(()) => continue,
+                Err(Errno::NOENT) => (
+                    format!("a bridge is on {}, which this machine does not have", device.display()),
+                    "of no matter if it is checked on another machine".to_owned(),
+                ),
+                Err(error) => (
+                    format!("a bridge is on {}, which this user cannot open: {error}", device.display()),
+                    format!(
+                        "run the check as the agent's user; add it to the device's group (often {group})"
+                    ),
+                ),
+            };
+            check.add("source", Severity::Warning, text, Some(&hint));
+        }
+    }
+}
+
 fn or_here(path: &Path) -> &Path {
     if path.as_os_str().is_empty() { Path::new(".") } else { path }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn findings(bridge: &str) -> Vec<String> {
+        let text = format!(
+            "vehicle = \"v\"\ncatalog = \"c\"\nspool = {{ dir = \"s\" }}\nsource = {{ bridge = {{ {bridge}, bus = \"b\" }} }}\n"
+        );
+        let config = Config::parse(&text).unwrap();
+        let mut check = Check { file: "t.toml".into(), text, findings: Vec::new() };
+        bridges(&mut check, &config);
+        check.findings.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn devices_of_bridges_that_are_not_here_are_told_of() {
+        let said = findings(r#"spi = "/dev/spidev99.0", ready = "/dev/gpiochip99:1""#);
+        assert_eq!(said.len(), 2);
+        assert!(
+            said[0].starts_with("t.toml:4: warning: a bridge is on /dev/spidev99.0, which"),
+            "{}",
+            said[0]
+        );
+        assert!(said[1].contains("/dev/gpiochip99, which this machine does not have"), "{}", said[1]);
+        assert!(findings(r#"device = "/dev/ttyNONE""#)[0].contains("/dev/ttyNONE"));
+        for here in [r#"spi = "/dev/null", ready = "/dev/null:1""#, r#"device = "unix:/nowhere""#] {
+            assert!(findings(here).is_empty(), "{here}");
+        }
+    }
 }

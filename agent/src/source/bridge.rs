@@ -1,66 +1,110 @@
-//! A firmware bridge as a source: one more bus, or several, behind a serial line.
+//! A firmware bridge as a source: one more bus, or several, behind a serial line or SPI.
 //!
 //! The link itself is `telltale_core::bridge`; here are the line, its reconnecting and what a person is told of it. A
 //! bridge that is not there is no error: the agent goes on trying, and the bridge keeps its last frames meanwhile.
 
+mod ioctl;
 mod port;
+mod spi;
+mod stream;
 
 pub use port::{NotAPlace, Place};
+pub use spi::{NotALine, ReadyLine, SpiPlace};
 
 use super::socket_can::live_anchor;
 use super::{MAX_BATCH, MIN_BATCH, Source, SourceError, SourceEvent, SourceReport, boot_time};
-use port::Port;
+use spi::Spi;
 use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
+use std::fmt;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io;
 use std::thread;
 use std::time::Duration;
-use telltale_core::bridge::{BridgeConfig, BridgeCounts, BridgeLink, MAX_TRANSMIT};
+use stream::{CHUNK, Stream};
+use telltale_core::bridge::{BridgeConfig, BridgeCounts, BridgeLink};
 use telltale_core::clock::ClockAnchor;
 use telltale_core::frame::CanFrame;
+use telltale_wire::bridge::SPI_TRANSACTION;
 use telltale_wire::time::MonoTime;
-
-/// Bytes of one read: 5 ms of a line at 2 Mbaud.
-const CHUNK: usize = 1024;
 
 /// Frames that one chunk and the message begun before it hold at most: 60 in each 255 bytes. 32 kB.
 const FRAMES_PER_CHUNK: usize = 60 * (CHUNK / 255 + 2);
-
-/// Bytes that wait for the line to take them; a link that has more to say waits.
-const MAX_UNSENT: usize = 4 * MAX_TRANSMIT;
-
-/// How long a read is put off after one that took all there was: a wake-up costs more than the frames.
-const REST: Duration = Duration::from_millis(1);
+const _: () = assert!(SPI_TRANSACTION <= CHUNK);
 
 /// How long to wait before a line is opened again, doubled from the first to the last.
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 const BACKOFF_LAST: Duration = Duration::from_secs(5);
 
+/// The line to a bridge.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum BridgeLine {
+    /// A stream of bytes.
+    Stream {
+        /// Where it is.
+        place: Place,
+        /// Bits a second, for a serial port.
+        baud: u32,
+    },
+    /// SPI, with this machine as its controller.
+    Spi(SpiPlace),
+}
+
+impl fmt::Display for BridgeLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BridgeLine::Stream { place, .. } => place.fmt(f),
+            BridgeLine::Spi(place) => place.device.display().fmt(f),
+        }
+    }
+}
+
 /// What to listen to.
 #[derive(Clone, Debug)]
 pub struct BridgeOptions {
-    /// Where the line is.
-    pub place: Place,
-    /// Bits a second, for a serial port.
-    pub baud: u32,
+    /// The line.
+    pub line: BridgeLine,
     /// What the bridge's channels are, and what is to pass.
     pub link: BridgeConfig,
 }
 
 /// A bridge as a source.
 pub struct BridgeSource {
-    place: Place,
-    baud: u32,
+    line: BridgeLine,
     link: BridgeLink,
-    port: Option<Port>,
-    unsent: VecDeque<u8>,
+    open: Option<OpenLine>,
     pending: VecDeque<CanFrame>,
-    rest: bool,
     retry_at: MonoTime,
     backoff: Duration,
     /// The latest reason why there was no line; told when it changes.
     refusal: Option<String>,
+}
+
+enum OpenLine {
+    Stream(Stream),
+    Spi(Box<Spi>),
+}
+
+impl OpenLine {
+    fn open(line: &BridgeLine) -> io::Result<OpenLine> {
+        Ok(match line {
+            BridgeLine::Stream { place, baud } => OpenLine::Stream(Stream::open(place, *baud)?),
+            BridgeLine::Spi(place) => OpenLine::Spi(Box::new(Spi::open(place)?)),
+        })
+    }
+
+    /// Says what is to be said, and takes what comes within that time.
+    fn exchange(
+        &mut self,
+        link: &mut BridgeLink,
+        wait: Duration,
+        frames: &mut VecDeque<CanFrame>,
+    ) -> io::Result<()> {
+        match self {
+            OpenLine::Stream(stream) => stream.exchange(link, wait, frames),
+            OpenLine::Spi(spi) => spi.exchange(link, wait, frames),
+        }
+    }
 }
 
 impl BridgeSource {
@@ -68,13 +112,10 @@ impl BridgeSource {
     #[must_use]
     pub fn new(options: BridgeOptions) -> BridgeSource {
         BridgeSource {
-            place: options.place,
-            baud: options.baud,
+            line: options.line,
             link: BridgeLink::new(options.link),
-            port: None,
-            unsent: VecDeque::with_capacity(MAX_UNSENT),
+            open: None,
             pending: VecDeque::with_capacity(FRAMES_PER_CHUNK),
-            rest: false,
             retry_at: MonoTime(0),
             backoff: BACKOFF_FIRST,
             refusal: None,
@@ -88,24 +129,23 @@ impl BridgeSource {
     }
 
     /// Opens the line, or waits a while if it cannot be opened yet.
-    fn connect(&mut self, wait: Duration) -> Option<Port> {
+    fn connect(&mut self, wait: Duration) -> Option<OpenLine> {
         let early = self.retry_at.since(boot_time());
         if !early.is_zero() {
             thread::sleep(early.min(wait));
             return None;
         }
-        match Port::open(&self.place, self.baud) {
-            Ok(port) => {
-                log::info!("bridge {}: the line is open", self.place);
+        match OpenLine::open(&self.line) {
+            Ok(line) => {
+                log::info!("bridge {}: the line is open", self.line);
                 self.refusal = None;
-                self.unsent.clear();
                 self.link.connected(nonce(), boot_time());
-                Some(port)
+                Some(line)
             }
             Err(error) => {
                 let refusal = error.to_string();
                 if self.refusal.as_ref() != Some(&refusal) {
-                    log::warn!("bridge {}: {refusal}; trying again", self.place);
+                    log::warn!("bridge {}: {refusal}; trying again", self.line);
                     self.refusal = Some(refusal);
                 }
                 self.step_back();
@@ -119,46 +159,9 @@ impl BridgeSource {
         self.backoff = (self.backoff * 2).min(BACKOFF_LAST);
     }
 
-    /// Says what is to be said, waits for bytes and takes them.
-    fn exchange(&mut self, port: &Port, wait: Duration) -> io::Result<()> {
-        if std::mem::take(&mut self.rest) {
-            thread::sleep(REST.min(wait));
-        }
-        self.say(port)?;
-        let due = self.link.poll_timeout().since(boot_time());
-        port.wait(!self.unsent.is_empty(), wait.min(due))?;
-        let mut chunk = [0; CHUNK];
-        let read = port.read(&mut chunk)?;
-        self.rest = read < CHUNK;
-        if read > 0 {
-            self.link.receive(&chunk[..read], boot_time(), &mut self.pending);
-            // Bytes may be anyone's; frames come from a bridge.
-            if !self.pending.is_empty() {
-                self.backoff = BACKOFF_FIRST;
-            }
-        }
-        self.say(port)
-    }
-
-    fn say(&mut self, port: &Port) -> io::Result<()> {
-        let mut message = [0; MAX_TRANSMIT];
-        while self.unsent.len() + MAX_TRANSMIT <= MAX_UNSENT {
-            let Some(len) = self.link.poll_transmit(boot_time(), &mut message) else { break };
-            self.unsent.extend(&message[..len]);
-        }
-        while !self.unsent.is_empty() {
-            let sent = port.write(self.unsent.as_slices().0)?;
-            if sent == 0 {
-                break;
-            }
-            self.unsent.drain(..sent);
-        }
-        Ok(())
-    }
-
     fn tell(&mut self) {
         while let Some(event) = self.link.poll_event() {
-            log::info!("bridge {}: {event}", self.place);
+            log::info!("bridge {}: {event}", self.line);
         }
     }
 
@@ -175,15 +178,19 @@ impl Source for BridgeSource {
     fn next(&mut self, frames: &mut Vec<CanFrame>, wait: Duration) -> Result<SourceEvent, SourceError> {
         frames.clear();
         if self.pending.is_empty() {
-            let Some(port) = self.port.take().or_else(|| self.connect(wait)) else {
+            let Some(mut line) = self.open.take().or_else(|| self.connect(wait)) else {
                 return Ok(SourceEvent::Idle);
             };
-            match self.exchange(&port, wait) {
-                Ok(()) => self.port = Some(port),
+            match line.exchange(&mut self.link, wait, &mut self.pending) {
+                Ok(()) => self.open = Some(line),
                 Err(error) => {
-                    log::warn!("bridge {}: the line is gone ({error}); trying again", self.place);
+                    log::warn!("bridge {}: the line is gone ({error}); trying again", self.line);
                     self.step_back();
                 }
+            }
+            // Bytes may be anyone's; frames come from a bridge.
+            if !self.pending.is_empty() {
+                self.backoff = BACKOFF_FIRST;
             }
             self.tell();
         }
@@ -215,7 +222,7 @@ impl Source for BridgeSource {
         if self.lost() > 0 {
             notes.push(format!(
                 "bridge {}: {} frames lost in its full ring, {} in its controllers, {} on the line",
-                self.place,
+                self.line,
                 counts.dropped,
                 counts.overruns,
                 counts.lost.saturating_sub(counts.dropped),

@@ -31,8 +31,8 @@ pub fn open(
         for (_, bus) in &link.channels {
             anyhow::ensure!(claimed.insert(*bus), "two bridges bring the bus {:?}", name(&catalog, *bus));
         }
-        let (place, baud) = (bridge.device.clone(), bridge.baud);
-        sources.push(Box::new(BridgeSource::new(BridgeOptions { place, baud, link })));
+        let line = bridge.line.clone();
+        sources.push(Box::new(BridgeSource::new(BridgeOptions { line, link })));
     }
     if config.is_live() {
         sources.insert(0, Box::new(live(bus, &catalog, &claimed)?));
@@ -69,7 +69,7 @@ fn link(bridge: &BridgeSettings, catalog: &Catalog) -> anyhow::Result<BridgeConf
         let place = catalog.buses.iter().position(|bus| bus.name == *name);
         place.map(|place| BusId(place as u8)).with_context(|| {
             let known: Vec<&str> = catalog.buses.iter().map(|bus| bus.name.as_str()).collect();
-            format!("the bridge on {} brings the bus {name:?}, but the catalog has {known:?}", bridge.device)
+            format!("the bridge on {} brings the bus {name:?}, but the catalog has {known:?}", bridge.line)
         })
     };
     let mut channels = Vec::new();

@@ -1,6 +1,6 @@
 //! The system calls that no crate wraps: many frames of a CAN socket at once, with their times, interfaces and the
 //! count of dropped ones; and the clock that goes on while the machine sleeps.
-#![allow(unsafe_code)] // The only such file of this crate: recvmmsg(2), cmsg(3) and clock_gettime(2).
+#![allow(unsafe_code)] // Beside `bridge/ioctl.rs` the only such file of this crate: recvmmsg(2), cmsg(3), clock_gettime(2).
 
 use std::io;
 use std::mem::{self, size_of};

@@ -3,6 +3,7 @@
 use super::*;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::time::Instant;
 use telltale_core::frame::BusId;
 use telltale_wire::bridge::{
@@ -12,6 +13,10 @@ use telltale_wire::bridge::{
 
 /// For what takes milliseconds, on a machine that has other things to do.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+fn at(socket: &Path) -> BridgeLine {
+    BridgeLine::Stream { place: Place::Unix(socket.into()), baud: 0 }
+}
 
 fn say(line: &mut UnixStream, message: &LinkMessage) {
     let mut bytes = [0; MAX_ENCODED];
@@ -62,7 +67,7 @@ fn frames_come_over_a_line_that_appears_late_and_breaks() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("bridge.sock");
     let link = BridgeConfig { channels: vec![(0, BusId(2))], filters: None };
-    let mut source = BridgeSource::new(BridgeOptions { place: Place::Unix(path.clone()), baud: 0, link });
+    let mut source = BridgeSource::new(BridgeOptions { line: at(&path), link });
     let mut batch = Vec::with_capacity(256);
     assert_eq!(source.next(&mut batch, Duration::ZERO).unwrap(), SourceEvent::Idle, "there is no line yet");
 
@@ -90,7 +95,7 @@ fn more_frames_than_asked_for_wait() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("bridge.sock");
     let listener = UnixListener::bind(&path).unwrap();
-    let options = BridgeOptions { place: Place::Unix(path), baud: 0, link: BridgeConfig::default() };
+    let options = BridgeOptions { line: at(&path), link: BridgeConfig::default() };
     let mut source = BridgeSource::new(options);
     let bridge = thread::spawn(move || {
         let mut line = answer(&listener, 0);
