@@ -136,8 +136,8 @@ struct Http {
 
 impl Transport for Http {
     fn fetch<'a>(&'a self, name: &'a str, limit: usize) -> Fetched<'a> {
-        // The name is one of a file already: what could be a path in it is percent-encoded, and so is that once more.
-        let fetched = get(&format!("{}/{}", self.base, name.replace('%', "%25")), limit);
+        // What could be a path or a query in a role's name is percent-encoded in the name of its file.
+        let fetched = get(&format!("{}/{name}", self.base), limit);
         Box::pin(std::future::ready(fetched))
     }
 }

@@ -208,9 +208,8 @@ impl State {
     }
 
     fn answer(&mut self, path: &str) -> Option<Vec<u8>> {
-        let path = &unquoted(path);
         if let Some(name) = path.strip_prefix("/targets/") {
-            return self.artifacts.get(name).cloned();
+            return self.artifacts.get(&unquoted(name)).cloned();
         }
         let file = path.strip_prefix("/metadata/")?.strip_suffix(".json")?;
         let (version, quoted) = match file.split_once('.') {
