@@ -6,6 +6,8 @@
 //! tuf-client --metadata-dir DIR --metadata-url URL refresh
 //! tuf-client --metadata-dir DIR --metadata-url URL --target-name PATH --target-base-url URL --target-dir DIR download
 //! ```
+//!
+//! With `--limits vehicle` before the rest it takes no more from a repository than a vehicle does.
 
 #![allow(clippy::print_stderr, reason = "a command's output room")]
 
@@ -24,7 +26,7 @@ use telltale_wire::time::WallTime;
 type Failure = Box<dyn std::error::Error>;
 
 /// What other repositories than a fleet's need: the defaults of TUF's reference implementation.
-const LIMITS: Limits = Limits {
+const WIDE: Limits = Limits {
     root: 512_000,
     timestamp: 16_384,
     snapshot: 2_000_000,
@@ -60,17 +62,22 @@ fn run(mut words: impl Iterator<Item = String>) -> Result<(), Failure> {
     }
     let option = |name: &str| options.get(name).ok_or_else(|| format!("--{name} is missing"));
     let folder = PathBuf::from(option("metadata-dir")?);
+    let limits = match options.get("limits").map(String::as_str) {
+        None => &WIDE,
+        Some("vehicle") => &Limits::VEHICLE,
+        Some(other) => return Err(format!("--limits {other}: only \"vehicle\" is known").into()),
+    };
     match command.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["init", root] => {
             fs::copy(root, folder.join("root.json"))?;
             Ok(())
         }
-        ["refresh"] => runtime()?.block_on(refresh(&folder, option("metadata-url")?)).map(|_| ()),
+        ["refresh"] => runtime()?.block_on(refresh(&folder, option("metadata-url")?, limits)).map(|_| ()),
         ["download"] => {
             let base = option("target-base-url")?;
             let to = PathBuf::from(option("target-dir")?);
             runtime()?.block_on(async {
-                let mut repository = refresh(&folder, option("metadata-url")?).await?;
+                let mut repository = refresh(&folder, option("metadata-url")?, limits).await?;
                 for path in &paths {
                     let target = repository.target(path).await?.ok_or("no role names the target")?;
                     download(&target, path, base, &to, repository.consistent())?;
@@ -86,12 +93,12 @@ fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_time().build()
 }
 
-async fn refresh(folder: &Path, url: &str) -> Result<Refreshed, Failure> {
+async fn refresh(folder: &Path, url: &str, limits: &Limits) -> Result<Refreshed, Failure> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let now = WallTime(i64::try_from(now.as_micros())?);
     let root = fs::read(folder.join("root.json"))?;
     let line = Arc::new(Http { base: url.trim_end_matches('/').to_owned() });
-    Ok(Refreshed::new(&root, folder, line, None, now, &LIMITS).await?)
+    Ok(Refreshed::new(&root, folder, line, None, now, limits).await?)
 }
 
 /// Fetches a file unless it is there already, and holds it against its metadata.

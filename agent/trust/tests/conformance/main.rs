@@ -1,7 +1,7 @@
 //! The verifier's client in the scenarios that TUF's public conformance suite publishes (theupdateframework/tuf-conformance),
 //! set up anew here by their description: 81 of them (basics 9, expiry 8, rollback 10, downloads 4, names 4, keys 4,
 //! rotations 25, delegations 17). Left out are its recorded repositories, which are not ours to copy, and keys that are
-//! no Ed25519 keys, which Telltale does not have.
+//! no Ed25519 keys, which Telltale does not have. These run everywhere; `suite` runs the suite's own code, where it is.
 
 // Helpers of a test may end it.
 #![allow(clippy::unwrap_used, clippy::panic)]
