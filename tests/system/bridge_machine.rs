@@ -83,10 +83,14 @@ fn noise_and_floods_on_the_line_lose_no_frame_uncounted() {
     spoiler.rate(0.01);
     let agent = Agent::start(folder.path(), &spoiler.line());
     agent.wait_for("open;");
-    let (noisy, flood) = frames[..30_000].split_at(10_000);
+    let (noisy, flood) = frames[..18_000].split_at(10_000);
     machine.play(noisy, 12.0);
     spoiler.rate(0.0);
+    // The emulated port takes the flood as fast as it can, a byte at a time, which on a busy machine is no faster than the
+    // line. So the line crawls: 13 frames a second while 8,000 come, of which the ring holds 1,600.
+    spoiler.speed(200);
     machine.play(flood, f64::INFINITY);
+    spoiler.speed(10_000);
     let status = agent.settle();
     let kept = agent.end();
 
@@ -98,8 +102,7 @@ fn noise_and_floods_on_the_line_lose_no_frame_uncounted() {
         noisy.len() + flood.len()
     );
     println!("measured: {}", machine.measured(&counts));
-    // The emulated port may hold the flood back so that it fills no ring; the forwarder's own tests fill it always.
-    println!("{} frames found the ring full", counts.dropped);
+    assert!(counts.dropped > 4_000, "the flood did not fill the ring: {counts:?}");
     assert!(kept.losses() > counts.dropped, "no frame was spoilt: {} lost, {counts:?}", kept.losses());
     assert_eq!(kept.counts.lost, kept.losses(), "every loss is a record");
     machine.accounts_for(&counts, &kept);

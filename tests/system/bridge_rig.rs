@@ -338,23 +338,34 @@ pub(crate) struct Spoiler {
     /// In millionths.
     rate: Arc<AtomicU32>,
     spoilt: Arc<AtomicU64>,
+    /// Bytes a second to the agent.
+    speed: Arc<AtomicU32>,
 }
 
 impl Spoiler {
     /// A line to the machine's, of so many bytes a second.
-    pub(crate) fn start(folder: &Path, machine: &Path, bytes_per_second: usize) -> Spoiler {
+    pub(crate) fn start(folder: &Path, machine: &Path, bytes_per_second: u32) -> Spoiler {
         let socket = folder.join("spoilt.sock");
         let listener = UnixListener::bind(&socket).unwrap();
-        let spoiler =
-            Spoiler { socket, rate: Arc::new(AtomicU32::new(0)), spoilt: Arc::new(AtomicU64::new(0)) };
+        let (rate, spoilt) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU64::new(0)));
+        let to_agent = Arc::new(AtomicU32::new(bytes_per_second));
+        let to_machine = Arc::new(AtomicU32::new(bytes_per_second));
+        let spoiler = Spoiler {
+            socket,
+            rate: Arc::clone(&rate),
+            spoilt: Arc::clone(&spoilt),
+            speed: Arc::clone(&to_agent),
+        };
         let far = connect(machine);
-        let (rate, spoilt) = (Arc::clone(&spoiler.rate), Arc::clone(&spoiler.spoilt));
         thread::spawn(move || {
             let near = listener.accept().unwrap().0;
-            let ways = [(near.try_clone().unwrap(), far.try_clone().unwrap(), 1), (far, near, 2)];
-            for (from, to, seed) in ways {
+            let ways = [
+                (near.try_clone().unwrap(), far.try_clone().unwrap(), to_machine, 1),
+                (far, near, to_agent, 2),
+            ];
+            for (from, to, speed, seed) in ways {
                 let (rate, spoilt) = (Arc::clone(&rate), Arc::clone(&spoilt));
-                thread::spawn(move || carry(from, to, bytes_per_second, &rate, &spoilt, seed));
+                thread::spawn(move || carry(from, to, &speed, &rate, &spoilt, seed));
             }
         });
         spoiler
@@ -369,6 +380,11 @@ impl Spoiler {
         self.rate.store((share * 1e6) as u32, Ordering::Relaxed);
     }
 
+    /// From now on so many bytes a second go to the agent; its own words take the speed from the start.
+    pub(crate) fn speed(&self, bytes_per_second: u32) {
+        self.speed.store(bytes_per_second, Ordering::Relaxed);
+    }
+
     pub(crate) fn spoilt(&self) -> u64 {
         self.spoilt.load(Ordering::Relaxed)
     }
@@ -378,19 +394,22 @@ impl Spoiler {
 fn carry(
     mut from: UnixStream,
     mut to: UnixStream,
-    speed: usize,
+    speed: &AtomicU32,
     rate: &AtomicU32,
     spoilt: &AtomicU64,
     seed: u32,
 ) {
-    let (mut state, mut chunk) = (seed, vec![0; speed / 100]);
+    let mut state = seed;
     let mut dice = || {
         state ^= state << 13;
         state ^= state >> 17;
         state ^= state << 5;
         state
     };
-    while let Ok(read @ 1..) = from.read(&mut chunk) {
+    loop {
+        let speed = speed.load(Ordering::Relaxed);
+        let mut chunk = vec![0; (speed as usize / 100).max(1)];
+        let Ok(read @ 1..) = from.read(&mut chunk) else { break };
         let started = Instant::now();
         let mut out = Vec::with_capacity(2 * read);
         for byte in &chunk[..read] {
@@ -409,7 +428,7 @@ fn carry(
         if to.write_all(&out).is_err() {
             return;
         }
-        sleep(Duration::from_secs_f64(read as f64 / speed as f64).saturating_sub(started.elapsed()));
+        sleep(Duration::from_secs_f64(read as f64 / f64::from(speed)).saturating_sub(started.elapsed()));
     }
     let _ = to.shutdown(Shutdown::Both);
 }
