@@ -420,7 +420,7 @@ impl Mind {
             reference: table.reference(),
             unit: described.unit,
         }];
-        if let Some((channel, foretold)) = self.scorer.foretold(subject) {
+        if let Some((channel, foretold)) = self.scorer.foretold(table, subject) {
             evidence.push(Evidence {
                 what: self.features[channel].name.clone(),
                 value: table.physical_at(channel, subject),

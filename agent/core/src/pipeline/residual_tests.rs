@@ -1,7 +1,8 @@
 //! Models that foretell a feature, in the loop: what is measured against what was foretold.
 
-use super::tests::{CELLS, catalog, loaded, run};
+use super::tests::{CELLS, SPEC, catalog, loaded, run};
 use super::*;
+use crate::feature::FeatureSpec;
 use crate::model::{Manifest, Model};
 
 /// Foretells the same for every subject.
@@ -48,13 +49,46 @@ fn what_was_foretold_is_not_odd() {
     assert_eq!(odd, ["Cell1", "Cell3", "Cell4"]);
 }
 
+/// With a second feature, `deviation_low`, and one of them that is known so many times.
+fn knowing(feature: &str, factor: &str) -> Result<Pipeline, LoadError> {
+    let second =
+        "[[feature]]\nname = \"deviation_low\"\nop = \"quantile\"\nq = 0.25\nscale = 0.01\nclip = 8\n";
+    let mut model = loaded("r", Foretells(0));
+    model.features = FeatureSpec::parse(&format!("{SPEC}{second}"), "f.toml").unwrap();
+    let text =
+        RESIDUAL.replace("DIGEST", &model.features.digest.to_hex()).replace("FEATURE", "deviation_median");
+    let known = format!("known = [{{ feature = \"{feature}\", factor = {factor} }}]\n");
+    model.manifest = Manifest::parse(&(text + &known), "m.toml").unwrap();
+    Pipeline::new(&catalog(""), vec![model], PipelineConfig::default())
+}
+
+#[test]
+fn what_is_known_of_it_is_added_to_what_the_model_foretells() {
+    let odd = [3_700, 3_640, 3_700, 3_700];
+    assert!(run(&mut knowing("deviation_low", "1.0").unwrap(), 0..20, odd).is_empty(), "all of it is known");
+    let events = run(&mut knowing("deviation_low", "0.5").unwrap(), 0..20, odd);
+    let [event] = &events[..] else { panic!("{events:?}") };
+    let residual = &event.evidence[1];
+    assert!((residual.reference + 0.030).abs() < 1e-3, "{residual:?}");
+}
+
 #[test]
 fn a_feature_that_there_is_not_is_refused() {
     let strange = pipeline(0, "power");
     assert!(matches!(strange, Err(LoadError::StrangeBound { feature, .. }) if feature == "power"));
-    for (from, to, expected) in
-        [("sigma = 0.005", "sigma = 0", "`residual.sigma`"), ("[residual]", "[residuum]", "unknown field")]
-    {
+    let known = |name: &str, factor: &str| {
+        format!("sigma = 0.005\nknown = [{{ feature = \"{name}\", factor = {factor} }}]")
+    };
+    let strange = knowing("power", "1.0");
+    assert!(matches!(strange, Err(LoadError::StrangeBound { feature, .. }) if feature == "power"));
+    let many = format!("sigma = 0.005\nknown = [{}]", "{ feature = \"a\", factor = 1 },".repeat(17));
+    for (from, to, expected) in [
+        ("sigma = 0.005", "sigma = 0", "`residual.sigma`"),
+        ("[residual]", "[residuum]", "unknown field"),
+        ("sigma = 0.005", &known("low", "inf"), "`residual.known`: finite"),
+        ("sigma = 0.005", &known("FEATURE", "1.0"), "`residual.known`: not what is foretold"),
+        ("sigma = 0.005", &many, "`residual.known`: at most 16"),
+    ] {
         let error = Manifest::parse(&RESIDUAL.replace(from, to), "m").unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }

@@ -159,10 +159,10 @@ impl Scorer {
     }
 
     /// The feature that the latest output of a subject foretells, by its channel, and what it foretells.
-    pub(super) fn foretold(&self, subject: usize) -> Option<(usize, f32)> {
+    pub(super) fn foretold(&self, table: &FeatureTable, subject: usize) -> Option<(usize, f32)> {
         let (comparer, _) = self.residual.as_ref()?;
         let output = self.manifest.output.dequantize(*self.output.get(subject)?);
-        Some((comparer.channel(), comparer.foretold(output)))
+        Some((comparer.channel(), comparer.foretold(table, subject, output)))
     }
 
     /// What a model with a history holds ends at a gap between windows and where it did not run.

@@ -13,7 +13,7 @@ use telltale_wire::record::{IndeterminateReason, VerdictCode, VerdictEvent};
 pub(super) const CELLS: usize = 4;
 pub(super) const S: u64 = 1_000_000;
 
-const SPEC: &str = r#"
+pub(super) const SPEC: &str = r#"
     schema = 1
     name = "deviation"
     period_s = 1
