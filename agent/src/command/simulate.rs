@@ -43,6 +43,9 @@ pub(crate) struct Args {
     /// Where to write what was made to fail, in JSON
     #[arg(long, value_name = "FILE")]
     truth: Option<PathBuf>,
+    /// Where to write what each cell is at the start, by age and temperature, in JSON: capacity and resistances
+    #[arg(long, value_name = "FILE")]
+    cells: Option<PathBuf>,
     /// Where to write how far each drive went and what it took, in JSON
     #[arg(long, value_name = "FILE")]
     journeys: Option<PathBuf>,
@@ -83,8 +86,10 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
     let spec = spec(args)?;
     let mut vehicle = Vehicle::new(&spec, args.seed).context("cannot simulate this vehicle")?;
     if let Some(path) = &args.truth {
-        let text = serde_json::to_string_pretty(&truth(&spec)?)?;
-        fs::write(path, text + "\n").with_context(|| format!("can't write {}", path.display()))?;
+        document(path, &truth(&spec)?)?;
+    }
+    if let Some(path) = &args.cells {
+        document(path, &vehicle.cells())?;
     }
     let written = match &args.output {
         Some(path) => {
@@ -96,8 +101,7 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
             .context("can't write to standard output")?,
     };
     if let Some(path) = &args.journeys {
-        let text = serde_json::to_string_pretty(&vehicle.journeys())?;
-        fs::write(path, text + "\n").with_context(|| format!("can't write {}", path.display()))?;
+        document(path, &vehicle.journeys())?;
     }
     let (hours, took) = (written.simulated.as_secs_f64() / 3_600.0, written.took.as_secs_f64());
     let factor = 3_600.0 * hours / took.max(1e-9);
@@ -106,6 +110,12 @@ pub(crate) fn main(args: &Args) -> anyhow::Result<()> {
         written.frames
     );
     Ok(())
+}
+
+/// Writes what is true of the recording, in JSON.
+fn document(path: &Path, truth: &impl serde::Serialize) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(truth)?;
+    fs::write(path, text + "\n").with_context(|| format!("can't write {}", path.display()))
 }
 
 fn write(args: &Args, vehicle: &mut Vehicle, out: &mut impl Write) -> anyhow::Result<Written> {

@@ -30,7 +30,7 @@ pub use fault::{CellNumber, Ecu, Fault, FaultError, KINDS, Kind, KindInfo, Probe
 pub use journey::Journey;
 pub use pack::{CELLS, MODULES};
 pub use spec::{Charging, EXAMPLE, PackSpec, Periods, Spec, SpecError, Thermal, Usage, VehicleSpec};
-pub use truth::{Truth, truth};
+pub use truth::{CellTruth, Pair, Truth, truth};
 pub use vehicle::{BMS_BUS, POWERTRAIN_BUS, SimFrame, Vehicle};
 
 #[cfg(test)]

@@ -16,9 +16,9 @@ pub const MODULES: usize = 24;
 pub(crate) const CELLS_PER_MODULE: usize = CELLS / MODULES;
 
 /// Share of the ohmic resistance that each RC pair adds.
-const RC_SHARE: f64 = 0.5;
+pub(crate) const RC_SHARE: f64 = 0.5;
 /// Time constants of charge transfer and of diffusion, in seconds.
-const TAU_S: [f64; 2] = [20.0, 300.0];
+pub(crate) const TAU_S: [f64; 2] = [20.0, 300.0];
 /// How much a resistance grows in the cold: that of NMC cells between -10 and 40 degrees Celsius, in joules per mole.
 const ACTIVATION_J_PER_MOL: f64 = 20_000.0;
 const GAS_J_PER_MOL_K: f64 = 8.314_462_618;
@@ -80,11 +80,12 @@ pub(crate) struct Pack {
     /// Volts across the RC pairs.
     polarisation: [[f64; CELLS]; 2],
     new_capacity_as: [f64; CELLS],
-    per_ampere_second: [f64; CELLS],
+    /// What one ampere second out of the cell takes of its charge, of 1, by age.
+    pub(crate) per_ampere_second: [f64; CELLS],
     /// Ohmic resistance of the new cell at 25 degrees Celsius.
     new_ohm: [f64; CELLS],
     /// Ohmic resistance now, by age and temperature.
-    ohm: [f64; CELLS],
+    pub(crate) ohm: [f64; CELLS],
     terminal: [f64; CELLS],
     module_heat: [f64; MODULES],
     since_followed_s: f64,

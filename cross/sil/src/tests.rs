@@ -247,3 +247,30 @@ fn the_truth_names_what_was_laid_in() {
     assert_eq!(truth[1].onset_unix_us, (spec.start_unix_s + 120) * 1_000_000);
     assert_eq!((truth[0].size, truth[0].size_is), (55.0, "mv_per_hour"));
 }
+
+#[test]
+fn the_truth_tells_each_cell_by_age_and_temperature() {
+    let median = |mut values: Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    let cells = |ambient_c: f64, age_years: f64, cycles: f64| {
+        let mut spec = spec(1.0, &[]);
+        (spec.thermal.ambient_c, spec.thermal.swing_k) = (ambient_c, 0.0);
+        (spec.pack.age_years, spec.pack.cycles) = (age_years, cycles);
+        let cells = Vehicle::new(&spec, 1).unwrap().cells();
+        assert_eq!((cells.len(), cells[41].cell.as_str()), (CELLS, "Cell42"));
+        let ohm = median(cells.iter().map(|cell| cell.ohmic_ohm).collect());
+        let pairs = cells.iter().all(|cell| cell.pairs.iter().all(|pair| pair.ohm == 0.5 * cell.ohmic_ohm));
+        assert!(pairs, "diffusion and charge transfer add as much again");
+        (median(cells.iter().map(|cell| cell.capacity_ah).collect()), ohm)
+    };
+    let near = |(ah, ohm): (f64, f64), capacity: f64, resistance: f64| {
+        (ah / capacity - 1.0).abs() < 0.005 && (ohm / resistance - 1.0).abs() < 0.01
+    };
+    assert!(near(cells(25.0, 0.0, 0.0), 121.0, 0.0009));
+    // Four years take 4 % and 500 cycles 5 %; resistance gains twice as much.
+    assert!(near(cells(25.0, 4.0, 500.0), 121.0 * 0.91, 0.0009 * 1.18));
+    // 20 kJ/mol between 5 and 25 degrees.
+    assert!(near(cells(5.0, 0.0, 0.0), 121.0, 0.0009 * 1.786));
+}

@@ -15,6 +15,7 @@ use crate::powertrain::{self, Powertrain, Sensors};
 use crate::random::{Draws, Use};
 use crate::spec::{Spec, SpecError};
 use crate::thermal::{Blocked, Temperatures, hour_of};
+use crate::truth::{self, CellTruth};
 use std::time::Duration;
 use telltale_core::frame::{BusId, CanFrame, CanId, FrameKind};
 use telltale_wire::time::{MonoTime, WallTime};
@@ -144,6 +145,12 @@ impl Vehicle {
     #[must_use]
     pub fn journeys(&self) -> Vec<Journey> {
         self.journal.journeys()
+    }
+
+    /// Every cell as it is now.
+    #[must_use]
+    pub fn cells(&self) -> Vec<CellTruth> {
+        truth::cells(&self.pack)
     }
 
     /// How much time has been simulated.
