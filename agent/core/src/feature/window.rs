@@ -300,7 +300,7 @@ pub struct Cell {
 }
 
 impl Cell {
-    const fn value(value: f32) -> Cell {
+    pub(super) const fn value(value: f32) -> Cell {
         Cell { value, absent: None }
     }
 

@@ -3,6 +3,7 @@
 //!
 //! Memory is bounded by subjects and voltages, whatever a charge lasts: no curve is kept.
 
+use super::jump::Jumps;
 use super::spec::{ChargeOp, ChargeSpec};
 use crate::feature::spec::{FeatureSpec, Op};
 use crate::feature::window::Cell;
@@ -35,6 +36,7 @@ pub(super) struct Meter {
     amps: Option<f32>,
     peak: f32,
     celsius: (f64, u32),
+    jumps: Jumps,
     subjects: Vec<Subject>,
     /// `[subjects][edges]`.
     crossings: Vec<Option<Crossing>>,
@@ -56,8 +58,6 @@ struct Subject {
     next: Option<usize>,
     /// Whether there was a voltage while a current flowed, or why there was none.
     seen: Result<(), NoData>,
-    /// Sums over jumps of the current: voltage times current, and current squared.
-    jumps: (f64, f64),
 }
 
 /// Where a voltage was reached.
@@ -68,12 +68,8 @@ struct Crossing {
     count: u32,
 }
 
-const BEFORE: Subject = Subject {
-    volts: Err(NoData::NotReceived),
-    next: None,
-    seen: Err(NoData::NotReceived),
-    jumps: (0.0, 0.0),
-};
+const BEFORE: Subject =
+    Subject { volts: Err(NoData::NotReceived), next: None, seen: Err(NoData::NotReceived) };
 
 impl Meter {
     pub(super) fn new(spec: &FeatureSpec, charge: &ChargeSpec, subjects: usize) -> Meter {
@@ -95,8 +91,10 @@ impl Meter {
             fallen: None,
             steps_below: 0,
         };
+        let least = (f64::from(charge.step_rate) * charge.nominal_ah) as f32;
         Meter {
             period: spec.period,
+            jumps: Jumps::new(least, subjects),
             fades: rates.map(fade).collect(),
             is_charging: false,
             steps: 0,
@@ -121,6 +119,7 @@ impl Meter {
         if !self.is_charging && flows(self.ampere(self.spec.start_rate)) {
             self.begin();
         }
+        self.jumps.step(amps, members);
         let mut ended = false;
         if self.is_charging {
             match flows(self.ampere(self.spec.stop_rate)) {
@@ -152,6 +151,7 @@ impl Meter {
     pub(super) fn fall_silent(&mut self) -> bool {
         let ended = self.end();
         self.amps = None;
+        self.jumps.fall_silent();
         self.subjects.iter_mut().for_each(|s| s.volts = Err(NoData::NotReceived));
         ended
     }
@@ -181,8 +181,7 @@ impl Meter {
 
     /// The subject's resistance in ohms by the jumps of the current in the charge that ended; `None` without any.
     pub(super) fn resistance(&self, subject: usize) -> Option<f32> {
-        let (across, through) = self.subjects[subject].jumps;
-        (through > 0.0).then(|| (across / through) as f32)
+        self.jumps.resistance(subject)
     }
 
     /// Whether the subject had a voltage in the charge that ended, or why not.
@@ -212,6 +211,7 @@ impl Meter {
         (self.ah, self.count) = (0.0, 0);
         (self.peak, self.celsius) = (0.0, (0.0, 0));
         self.crossings.fill(None);
+        self.jumps.begin();
         for fade in &mut self.fades {
             (fade.fallen, fade.steps_below) = (None, 0);
         }
@@ -244,17 +244,12 @@ impl Meter {
     /// Notes the voltages that were reached in this step, which began after `before` ampere-hours.
     fn cross(&mut self, members: &[Cell], before: f64, amps: Option<f32>) {
         let (flows, is_settled) = (self.quiet == 0, self.lasted(self.steps) > self.spec.settle);
-        let jump = self.jump(amps);
         let rows = self.crossings.chunks_exact_mut(self.edges.len().max(1));
         for ((subject, cell), row) in self.subjects.iter_mut().zip(members).zip(rows) {
             if flows && subject.seen.is_err() {
                 subject.seen = cell.get().map(|_| ());
             }
             let Ok(volts) = cell.get() else { continue };
-            if let (Some(jump), Ok(last)) = (jump, subject.volts) {
-                subject.jumps.0 += f64::from(volts - last) * jump;
-                subject.jumps.1 += jump * jump;
-            }
             if !is_settled {
                 continue;
             }
@@ -273,14 +268,6 @@ impl Meter {
             }
             subject.next = Some(next);
         }
-    }
-
-    /// By how much the current jumped into this step, if that is enough to measure by and no discharge.
-    fn jump(&self, amps: Option<f32>) -> Option<f64> {
-        let (last, now) = (self.amps?, amps?);
-        let step = self.ampere(self.spec.step_rate);
-        let is_clear = (now - last).abs() >= step && last.min(now) >= -step / 2.0;
-        is_clear.then(|| f64::from(now - last))
     }
 
     fn crossing(&self, subject: usize, volts: f32) -> Option<Crossing> {

@@ -1,9 +1,10 @@
 //! Features of a charge: a charge is the one time when a vehicle sees a pack under a steady current through a wide range
 //! of states, and what flows between two voltages shrinks as the pack ages.
 //!
-//! [`spec`] is what the document says, `meter` follows the charge, and this file turns one that ended into a row of
+//! [`spec`] is what the document says, `meter` follows the charge, `jump` the resistance, and this file turns one that ended into a row of
 //! features a subject.
 
+mod jump;
 mod meter;
 pub mod spec;
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub struct ChargeSpec {
     pub shortest: Duration,
     /// A voltage counts from so long after the current began.
     pub settle: Duration,
-    /// A change of the rate from one step to the next by this much or more shows the resistance.
+    /// A jump of the rate by this much or more shows the resistance.
     pub step_rate: f32,
 }
 

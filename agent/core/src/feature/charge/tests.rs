@@ -1,7 +1,8 @@
 //! Invented charges: straight lines, whose areas a reader can check.
 
+use super::jump::Jumps;
 use super::*;
-use crate::feature::window::{Layout, Resampler};
+use crate::feature::window::{Cell, Layout, Resampler};
 use crate::signal::{NoData, SampleSink as _, SignalId};
 use std::time::Duration;
 
@@ -84,6 +85,12 @@ impl Bench {
 
     fn rest(&mut self, ticks: usize, volts: f64) {
         (0..ticks).for_each(|_| self.tick([Some(volts), Some(volts), Some(0.0), Some(25.0)]));
+    }
+
+    /// The bus sleeps for a day, which ends a charge.
+    fn asleep(&mut self) {
+        self.now += 86_400;
+        self.rest(10, 3.5);
     }
 
     /// Constant current: cell 1 rises by `slope` volts a tick from `volts` to 4.12 V, cell 2 is 0.05 V behind.
@@ -211,12 +218,90 @@ fn without_a_current_no_charge_is_counted_and_without_a_voltage_the_cell_is_told
 fn the_jump_at_the_start_shows_the_resistance() {
     let mut bench = Bench::new();
     bench.rest(10, 3.5);
-    // 1 A raises cell 1 by 0.1 V and cell 2 by 0.05 V.
+    // 1 A raises cell 1 by 0.1 V and cell 2 by 0.05 V; a step of the charge is in it.
     bench.rise(3.6, 0.001, 1.0);
     bench.fade(1.0);
     bench.rest(10, 4.1);
     let ohm: Vec<f32> = bench.resistance.iter().map(|r| r.unwrap()).collect();
-    assert!((ohm[0] - 0.1).abs() < 1e-3 && (ohm[1] - 0.05).abs() < 1e-3, "{ohm:?}");
+    assert!(near(Some(ohm[0]), 0.1) && near(Some(ohm[1]), 0.05), "{ohm:?}");
+}
+
+/// A charge whose current comes up over these ticks and does not come down: 0.1 ohm of cell 1, and 0.05 of cell 2, a tick late.
+fn ramped(ramp: &[f64]) -> Vec<Option<f32>> {
+    let mut bench = Bench::new();
+    bench.rest(10, 3.5);
+    let mut before = 0.0;
+    for amps in ramp {
+        bench.tick([Some(3.5 + 0.1 * before), Some(3.5 + 0.05 * before), Some(*amps), Some(25.0)]);
+        before = *amps;
+    }
+    let amps = before;
+    (0..60)
+        .for_each(|_| bench.tick([Some(3.5 + 0.1 * amps), Some(3.5 + 0.05 * amps), Some(amps), Some(25.0)]));
+    bench.asleep();
+    bench.resistance
+}
+
+#[test]
+fn a_ramp_over_steps_and_a_voltage_that_comes_late_show_the_same_resistance() {
+    for ramp in [&[1.0][..], &[0.05, 1.0], &[0.3, 1.0], &[0.5, 0.9, 1.0], &[0.25, 0.5, 0.75, 1.0]] {
+        let ohm: Vec<f32> = ramped(ramp).iter().map(|r| r.unwrap()).collect();
+        // What flowed in the last calm step is in the voltage of the next.
+        assert!((ohm[0] - 0.1).abs() < 6e-3 && (ohm[1] - 0.05).abs() < 3e-3, "{ramp:?}: {ohm:?}");
+    }
+}
+
+#[test]
+fn one_step_before_the_jump_is_enough() {
+    let mut bench = Bench::new();
+    bench.rest(1, 3.5);
+    (0..60).for_each(|_| bench.tick([Some(3.6), Some(3.55), Some(1.0), Some(25.0)]));
+    bench.asleep();
+    assert!(near(bench.resistance[0], 0.1) && near(bench.resistance[1], 0.05), "{:?}", bench.resistance);
+}
+
+#[test]
+fn a_jump_is_of_its_own_charge_and_of_no_sleep() {
+    let mut bench = Bench::new();
+    for (rest, volts) in [(3.5, 3.6), (3.5, 3.7)] {
+        bench.rest(10, rest);
+        (0..60).for_each(|_| bench.tick([Some(volts), Some(volts), Some(1.0), Some(25.0)]));
+        bench.rest(10, rest);
+    }
+    assert!(near(bench.resistance[0], 0.1) && near(bench.resistance[2], 0.2), "{:?}", bench.resistance);
+    // It wakes under the current: what was before the sleep is no base.
+    bench.asleep();
+    bench.now += 86_400;
+    (0..60).for_each(|_| bench.tick([Some(3.9), Some(3.9), Some(1.0), Some(25.0)]));
+    bench.asleep();
+    assert_eq!(bench.resistance[4], None);
+}
+
+#[test]
+fn silence_ends_what_is_known_of_the_current() {
+    let mut jumps = Jumps::new(0.4, 1);
+    (0..2).for_each(|_| jumps.step(Some(0.0), &[Cell::value(3.5)]));
+    jumps.fall_silent();
+    (0..3).for_each(|_| jumps.step(Some(1.0), &[Cell::value(3.9)]));
+    assert_eq!(jumps.resistance(0), None);
+    (0..3).for_each(|_| jumps.step(Some(0.0), &[Cell::value(3.8)]));
+    assert!(near(jumps.resistance(0), 0.1), "and begins anew");
+}
+
+#[test]
+fn a_current_that_never_calms_or_hardly_moves_shows_none() {
+    for steps in [5, 9, 10] {
+        let ramp: Vec<f64> = (1..=steps).map(|n| 0.12 * f64::from(n)).collect();
+        assert_eq!(ramped(&ramp)[0], None, "{steps} steps are no jump");
+    }
+    assert_eq!(ramped(&[0.3])[0], None, "less than a fifth of the capacity per hour");
+    let mut bench = Bench::new();
+    bench.rest(10, 3.5);
+    // A discharge before it: what the voltage does then is its recovery too.
+    (0..3).for_each(|_| bench.tick([Some(3.4), Some(3.4), Some(-1.0), Some(25.0)]));
+    (0..70).for_each(|_| bench.tick([Some(3.6), Some(3.6), Some(1.0), Some(25.0)]));
+    bench.asleep();
+    assert_eq!(bench.resistance, [None, None]);
 }
 
 #[test]
@@ -224,9 +309,8 @@ fn silence_ends_a_charge_and_the_next_one_starts_afresh() {
     let mut bench = Bench::new();
     bench.rest(10, 3.5);
     bench.rise(3.6, 0.001, 1.0);
-    // The bus sleeps for a day; current and voltage go stale, which ends the charge.
-    bench.now += 86_400;
-    bench.rest(10, 3.5);
+    // Current and voltage go stale.
+    bench.asleep();
     assert_eq!(bench.told.len(), 1);
     bench.rise(3.6, 0.002, 1.0);
     bench.rest(10, 4.1);
