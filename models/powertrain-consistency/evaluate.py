@@ -114,14 +114,12 @@ def windows(options, recipe, document):
     losses = fit.losses(fit.physical(training[~np.isnan(training).any(1)], document))
     calibration = data.drives(options.telltale, options.work, recipe, "calibration")
     threshold = -manifest["calibration"]["intercept"] / manifest["calibration"]["slope"]
-    shipped = lambda x, _: export.foretold(layers, x, r["offset"], r["scale"], quantize)
+    shipped = lambda x, p: export.foretold(layers, x, p, r["offset"], r["scale"], quantize)
     judges = {"network_int8": Judge(shipped, document, settings, r["sigma"], threshold)}
     weights = options.work / "weights.npz"
     if weights.exists():
-        kept = np.load(weights)
-        params = [kept[f"arr_{n}"] for n in range(sum(n.startswith("arr_") for n in kept.files))]
-        offset, scale = float(kept["offset"]), float(kept["scale"])
-        whole = lambda x, _: offset + scale * fit.output(params, x)
+        params, _, offset, scale = export.load(weights)
+        whole = lambda x, p: fit.known(p) + offset + scale * fit.output(params, x)
         judges["network_f32"] = Judge.calibrated(whole, document, settings, calibration)
     judges["linear"] = Judge.calibrated(lambda _, p: fit.linear(p, losses), document, settings, calibration)
     return judges

@@ -28,9 +28,11 @@ regime = [
     {{ feature = "shaft_power", low = -600000.0, high = 790000.0 }},
 ]
 
-# The output foretells the electric power in watts. Sigma is the deviation on clean drives that training never saw.
+# The electric power in watts: the shaft's, which is known, and by the output what is lost on the way. Sigma is the
+# deviation on clean drives that training never saw.
 [residual]
 feature = "electric_power"
+known = [{{ feature = "shaft_power", factor = {factor} }}]
 offset = {offset:.4f}
 scale = {scale:.4f}
 sigma = {sigma:.4f}
@@ -39,23 +41,22 @@ sigma = {sigma:.4f}
 
 def write(folder, weights, calibration, recipe, document):
     """calibration [windows, features] are clean drives that the weights never saw."""
-    kept = np.load(weights)
-    params = [kept[n] for n in sorted((n for n in kept.files if n.startswith("arr_")), key=lambda n: int(n[4:]))]
+    params, x, offset, scale = load(weights)
     quantize = recipe["quantize"]
-    layers = int8.quantise(params, kept["x"], quantize)
+    layers = int8.quantise(params, x, quantize)
     file = folder / f"{recipe['name']}.int8.onnx"
     int8.save(layers, file, recipe["name"])
-    offset, scale = float(kept["offset"]), float(kept["scale"])
     physical = fit.physical(calibration, document)
     speaks = bounded(physical)
-    residual = (physical[:, fit.TARGET] - foretold(layers, calibration, offset, scale, quantize))[speaks]
+    residual = (physical[:, fit.TARGET] - foretold(layers, calibration, physical, offset, scale, quantize))[speaks]
     sigma = float(np.sqrt((residual**2).mean()))
     threshold = float(np.quantile(np.abs(residual) / sigma, 1 - recipe["decision"]["false_windows"]))
     decision = {k: recipe["decision"][k] for k in ("enter_windows", "enter_of", "exit_windows")}
     (folder / "model.toml").write_text(MANIFEST.format(
         name=recipe["name"], version=recipe["version"], offset=offset, scale=scale, sigma=sigma, threshold=threshold,
         digest=hashlib.sha256((folder / "features.toml").read_bytes()).hexdigest(), intercept=-2 * threshold,
-        input=float(np.float32(quantize["input_limit"] / 127)), output=float(layers[-1]["y_scale"]), **decision,
+        input=float(np.float32(quantize["input_limit"] / 127)), output=float(layers[-1]["y_scale"]),
+        factor=float(f"{fit.RAD_PER_S:.8g}"), **decision,
     ))
     golden(folder, file, layers, calibration, quantize)
 
@@ -66,10 +67,18 @@ def bounded(physical):
     return (speed >= 300) & (speed <= 12000) & (shaft >= -600000) & (shaft <= 790000)
 
 
-def foretold(layers, x, offset, scale, quantize):
-    """Watts by the integer network. x [windows, features] as the model takes it."""
+def load(weights):
+    """What a training kept. -> params, the training features, offset and scale of the output in watts"""
+    kept = np.load(weights)
+    params = [kept[f"arr_{n}"] for n in range(sum(n.startswith("arr_") for n in kept.files))]
+    return params, kept["x"], float(kept["offset"]), float(kept["scale"])
+
+
+def foretold(layers, x, physical, offset, scale, quantize):
+    """Watts by the integer network. x [windows, features] as the model takes it, and in physical units."""
     q = int8.quantise_input(x, quantize["input_limit"] / 127)
-    return offset + scale * int8.integers(layers, q)[:, 0].astype(float) * float(layers[-1]["y_scale"])
+    output = int8.integers(layers, q)[:, 0].astype(float) * float(layers[-1]["y_scale"])
+    return fit.known(physical) + offset + scale * output
 
 
 def golden(folder, file, layers, x, quantize):

@@ -1,5 +1,4 @@
-"""The losses by least squares, the network that foretells the electric power, and how windows become verdicts. numpy
-alone."""
+"""The losses by least squares and by a network, and how windows become verdicts. numpy alone."""
 
 import numpy as np
 
@@ -19,21 +18,31 @@ def physical(x, document):
     return x * scale + offset
 
 
+def known(p):
+    """The shaft's power in watts: what of the electric power needs no model. p in physical units"""
+    return p[:, SHAFT] * RAD_PER_S
+
+
+def lost(p):
+    """What the inverter takes beyond it, in watts: motor, inverter, and what was measured at two moments."""
+    return p[:, TARGET] - known(p)
+
+
 def losses(p):
-    """Least squares of what electric power is more than the shaft's. p in physical units -> the four of condition.toml"""
+    """Least squares of what is lost. -> the four of condition.toml"""
     design = regressors(p)
-    solution, *_ = np.linalg.lstsq(design, p[:, TARGET] - p[:, SHAFT] * RAD_PER_S, rcond=None)
+    solution, *_ = np.linalg.lstsq(design, lost(p), rcond=None)
     return dict(zip(("constant", "torque_square", "speed", "share"), solution))
 
 
 def regressors(p):
-    return np.stack([np.ones(len(p)), p[:, SQUARE], p[:, SPEED] * RAD_PER_S, np.abs(p[:, SHAFT]) * RAD_PER_S], 1)
+    return np.stack([np.ones(len(p)), p[:, SQUARE], p[:, SPEED] * RAD_PER_S, np.abs(known(p))], 1)
 
 
 def linear(p, found):
     """Electric power in watts as the losses foretell it."""
     weights = [found[k] for k in ("constant", "torque_square", "speed", "share")]
-    return p[:, SHAFT] * RAD_PER_S + regressors(p) @ weights
+    return known(p) + regressors(p) @ weights
 
 
 def network(x, y, settings):

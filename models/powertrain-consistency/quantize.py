@@ -33,15 +33,18 @@ def main():
         sys.exit(f"{weights} is not there: the f32 weights are made by `cargo xtask models train {recipe['name']}`")
     calibration = train.gather(data.drives(options.telltale, options.work, recipe, "calibration"))
     export.write(HERE, weights, calibration, recipe, document)
-    kept = np.load(weights)
-    params = [kept[f"arr_{n}"] for n in range(sum(n.startswith("arr_") for n in kept.files))]
+    params, _, offset, scale = export.load(weights)
     file = HERE / f"{recipe['name']}.int8.onnx"
     layers = int8.load(file)
-    offset, scale = float(kept["offset"]), float(kept["scale"])
-    whole = offset + scale * fit.output(params, train.blind(calibration))
-    error = export.foretold(layers, calibration, offset, scale, recipe["quantize"]) - whole
+    physical = fit.physical(calibration, document)
+    speaks = export.bounded(physical)
+    f32 = fit.known(physical) + offset + scale * fit.output(params, train.blind(calibration))
+    shipped = export.foretold(layers, calibration, physical, offset, scale, recipe["quantize"])
+    rms = lambda error: float(np.sqrt((error[speaks] ** 2).mean()))
+    deviation = [rms(physical[:, fit.TARGET] - foretold) for foretold in (f32, shipped)]
     print(json.dumps({
-        "windows": len(error), "rmse_int8_to_f32_w": float(np.sqrt((error**2).mean())), "bytes": file.stat().st_size,
+        "windows": int(speaks.sum()), "rmse_int8_to_f32_w": rms(shipped - f32), "deviation_f32_w": deviation[0],
+        "deviation_int8_w": deviation[1], "relative_loss": deviation[1] / deviation[0] - 1, "bytes": file.stat().st_size,
         "parameters_stored": int(sum(layer["w"].size + layer["b"].size for layer in layers)),
     }))
 

@@ -17,6 +17,7 @@ import evaluate
 import data
 import export
 import fit
+import report
 
 HERE = Path(__file__).parent
 
@@ -28,7 +29,7 @@ def main():
     training = gather(data.drives(options.telltale, options.work, recipe, "training"))
     physical = fit.physical(training, document)
     x = blind(training)
-    y, offset, scale = normal(physical[:, fit.TARGET])
+    y, offset, scale = normal(fit.lost(physical))
     params = fit.network(x.astype(np.float32), y.astype(np.float32), recipe["fit"])
     weights = options.work / "weights.npz"
     np.savez(weights, *params, x=x, offset=offset, scale=scale)
@@ -36,6 +37,7 @@ def main():
     export.write(HERE, weights, calibration, recipe, document)
     result = evaluate.figures(options, recipe)
     (HERE / "figures.json").write_text(json.dumps(result, indent=1) + "\n")
+    report.write(HERE, result)
     print(json.dumps(result))
 
 
