@@ -16,6 +16,7 @@ import numpy as np
 
 import packs
 import health
+import resistance
 from health import int8
 
 HERE = Path(__file__).parent
@@ -33,11 +34,12 @@ def arguments(what):
 def main():
     options = arguments(__doc__)
     recipe = tomllib.loads((HERE / "recipe.toml").read_text())
-    result = figures(packs.make(options.telltale, options.work, recipe, training=False)[1], recipe)
+    test = packs.make(options.telltale, options.work, recipe, training=False)[1]
+    result = figures(options, test, recipe)
     print(json.dumps(result) if options.json else "\n".join(f"{key:<24} {value}" for key, value in result.items()))
 
 
-def figures(test, recipe):
+def figures(options, test, recipe):
     """Of the files in this folder."""
     manifest, document = (tomllib.loads((HERE / n).read_text()) for n in ("model.toml", "features.toml"))
     scale, offset = (np.array([f.get(k, 0.0) for f in document["feature"]]) for k in ("scale", "offset"))
@@ -58,7 +60,8 @@ def figures(test, recipe):
     return {
         "sim_rmse": float(np.mean(list(each.values()))), "sim_worst": {"unit": worst, "rmse": each[worst]},
         "sim_coverage": float(np.concatenate(inside).mean()), "packs": len(test), "packs_judged": len(each),
-        "cells": count, "cells_indeterminate": silent, "per_pack": each, "resistance": health.resistance(test),
+        "cells": count, "cells_indeterminate": silent, "per_pack": each,
+        "resistance": resistance.figures(options.telltale, options.work, recipe),
     }
 
 

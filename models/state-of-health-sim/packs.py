@@ -8,11 +8,13 @@ import numpy as np
 import pyarrow.parquet
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "state-of-health"))
+# Behind this folder's own: both have an evaluate.
+sys.path += [str(HERE.parent / "state-of-health"), str(HERE.parent)]
 
 import data  # noqa: E402
 import spec  # noqa: E402
 
+CATALOG = HERE.parent / "cell-fault" / "catalog-sim.toml"
 # Cells are told apart by everything but their capacity, so that the truth is one number a pack.
 VEHICLE = """\
 hours = {hours}
@@ -29,11 +31,6 @@ plan = ["idle:900", "dc-charge", "idle:900", "park:86400"]
 pack_ms = 1000
 cells_ms = 5000
 """
-
-
-# A new cell group of the simulator (cross/sil/vehicle.example.toml), and how its resistance follows age and temperature
-# (cross/sil/src/life.rs and pack.rs).
-NEW_OHM, GROWTH_PER_FADE, ACTIVATION_J_PER_MOL, GAS_J_PER_MOL_K = 0.0009, 2.0, 20_000.0, 8.314_462_618
 
 
 def make(tool, work, recipe, training=True):
@@ -59,11 +56,10 @@ def pack(tool, work, raw, recipe, seed, years, cycles, ambient, charge):
     settings = recipe["packs"]
     vehicle, log, table, stamp = (work / f"pack-{seed}.{end}" for end in ("toml", "log", "parquet", "stamp"))
     vehicle.write_text(VEHICLE.format(hours=settings["hours"], charge=charge, years=years, cycles=cycles, ambient=ambient))
-    catalog = HERE.parent / "cell-fault" / "catalog-sim.toml"
-    made_by = data.fingerprint(tool, vehicle, raw, catalog)
+    made_by = data.fingerprint(tool, vehicle, raw, CATALOG)
     if not (table.exists() and stamp.exists() and stamp.read_text() == made_by):
         data.run(tool, "simulate", "--seed", seed + 1, "--spec", vehicle, "-o", log)
-        data.run(tool, "features", "--catalog", catalog, "--spec", raw, log, "-o", table)
+        data.run(tool, "features", "--catalog", CATALOG, "--spec", raw, log, "-o", table)
         log.unlink()
         stamp.write_text(made_by)
     read = pyarrow.parquet.read_table(table)
@@ -72,7 +68,4 @@ def pack(tool, work, raw, recipe, seed, years, cycles, ambient, charge):
     count = spec.amounts(recipe["charge"])
     x[:, :count][x[:, count : 2 * count] == 0] = np.nan
     fade = 0.02 * np.sqrt(years) + 1e-4 * cycles
-    # The jump is that of plugging in, when the cells are as warm as the air around them.
-    warmth = np.exp(ACTIVATION_J_PER_MOL / GAS_J_PER_MOL_K * (1 / 298.15 - 1 / (ambient + 273.15)))
-    ohmic = NEW_OHM * (1 + GROWTH_PER_FADE * fade) / warmth
-    return data.Cell(f"pack-{seed}", x, np.full(len(x), 1 - fade), column("resistance_ohm"), [], np.full(len(x), ohmic))
+    return data.Cell(f"pack-{seed}", x, np.full(len(x), 1 - fade), column("resistance_ohm"), [])

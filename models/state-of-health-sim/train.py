@@ -15,9 +15,11 @@ import numpy as np
 
 import evaluate
 import packs
+import card
 import export
 import golden
 import health
+import resistance
 
 HERE = Path(__file__).parent
 FOLDS = 5
@@ -38,8 +40,9 @@ def main():
     export.keep(options.work / "weights.npz", model, widths, groups, recipe["fit"]["copies"])
     export.write(HERE, options.work / "weights.npz", recipe)
     golden.write(HERE, recipe)
-    figures = evaluate.figures(test, recipe)
+    figures = evaluate.figures(options, test, recipe)
     (HERE / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
+    card.write(HERE / "CARD.md", resistance=resistance.table(figures["resistance"]))
     print(json.dumps(figures))
 
 
