@@ -1,5 +1,5 @@
 //! `cargo xtask demo`: a fleet on this machine. A cloud, vehicles that drive six simulated hours, a cell that drifts
-//! in one of them, and a page that shows it.
+//! in one of them, a charge that shows another's state of health, and pages that show both.
 //!
 //! The parts are the real ones: the vehicle's binary reads frames from a pipe, runs its model, spools, and syncs
 //! over mutual TLS; the page is the cloud's. Only the frames are made, by `telltale simulate`.
@@ -81,7 +81,7 @@ fn act(
         vehicle.start(&binaries.telltale, workspace, children, cloud.vehicles, options.speed)?;
         println!("{vehicle}");
     }
-    watch(options, &vehicles, cloud.dashboard, children, stop, started)
+    watch(options, &vehicles, cloud.dashboard, workspace, children, stop, started)
 }
 
 /// Asks the cloud until the story is over, telling each new thing once.
@@ -89,6 +89,7 @@ fn watch(
     options: &Options,
     vehicles: &[Vehicle],
     dashboard: SocketAddr,
+    workspace: &Workspace,
     children: &mut Children,
     stop: &AtomicBool,
     started: Instant,
@@ -121,7 +122,8 @@ fn watch(
         }
         if options.headless && (settled || late) {
             // Asked once more: what the last sync brought arrived after the question above.
-            let told = progress.judge(&Fleet::ask(dashboard, vehicles)?, started.elapsed())?;
+            let fleet = Fleet::ask(dashboard, vehicles)?;
+            let told = progress.judge(&fleet, started.elapsed(), &|vehicle| vehicle.health(workspace))?;
             return Ok(format!("ok: {told}"));
         }
         thread::sleep(POLL);

@@ -1,12 +1,15 @@
 //! What the cloud says about the fleet, as JSON and on its pages, and whether that is the truth of the demo.
 
 use super::http;
-use super::vehicle::Vehicle;
+use super::vehicle::{Vehicle, middle};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
+
+/// A charge may miss the truth of the pack's middle cell by so much: half the interval that the model states.
+const HEALTH_APART: f64 = 0.03;
 
 /// The cloud's answers at one moment.
 pub(super) struct Fleet {
@@ -62,6 +65,14 @@ impl Answer {
             || verdicts.as_u64().is_some_and(|n| n > 0)
     }
 
+    /// The states of health that the latest charge showed, as shares, one a cell that has one.
+    fn health(&self) -> Vec<f64> {
+        let estimates = self.report.as_ref().and_then(|report| report["estimates"].as_array());
+        let latest = estimates.into_iter().flatten().find(|line| line["quantity"] == "state of health");
+        let subjects = latest.and_then(|line| line["subjects"].as_array());
+        subjects.into_iter().flatten().filter_map(|subject| subject["value"].as_f64()).collect()
+    }
+
     fn evidence(&self, subject: &str) -> String {
         let events = self.report.as_ref().and_then(|report| report["events"].as_array());
         let event =
@@ -85,12 +96,19 @@ pub(super) struct Progress<'a> {
     heard: BTreeSet<&'a str>,
     told: BTreeSet<(&'a str, String)>,
     found: Option<Duration>,
+    charged: BTreeSet<&'a str>,
 }
 
 impl<'a> Progress<'a> {
     /// Nothing yet.
     pub(super) fn new(vehicles: &'a [Vehicle]) -> Self {
-        Self { vehicles, heard: BTreeSet::new(), told: BTreeSet::new(), found: None }
+        Self {
+            vehicles,
+            heard: BTreeSet::new(),
+            told: BTreeSet::new(),
+            found: None,
+            charged: BTreeSet::new(),
+        }
     }
 
     /// A line for each thing that is new.
@@ -100,6 +118,15 @@ impl<'a> Progress<'a> {
             let (id, seconds) = (vehicle.id(), after.as_secs());
             if answer.report.is_some() && self.heard.insert(id) {
                 lines.push(format!("{id}: first sync with the cloud after {seconds} s"));
+            }
+            let health = answer.health();
+            if let Some(share) = middle(health.clone())
+                && self.charged.insert(id)
+            {
+                let (cells, percent) = (health.len(), share * 100.0);
+                lines.push(format!(
+                    "{id}: a charge showed the state of health of {cells} cells, {percent:.1} % in the middle, after {seconds} s"
+                ));
             }
             for subject in answer.anomalous() {
                 if self.told.insert((id, subject.to_owned())) {
@@ -127,8 +154,14 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Whether the cloud tells the truth: the faulty cell, nothing else, on every vehicle.
-    pub(super) fn judge(&mut self, fleet: &Fleet, after: Duration) -> Result<String> {
+    /// Whether the cloud tells the truth: the faulty cell, nothing else, on every vehicle, and a state of health near
+    /// the simulator's own where one charges.
+    pub(super) fn judge(
+        &mut self,
+        fleet: &Fleet,
+        after: Duration,
+        truth: &dyn Fn(&Vehicle) -> Option<f64>,
+    ) -> Result<String> {
         self.news(fleet, after);
         for (vehicle, answer) in self.vehicles.iter().zip(&fleet.vehicles) {
             let id = vehicle.id();
@@ -143,6 +176,18 @@ impl<'a> Progress<'a> {
             let false_alarms: Vec<&str> =
                 anomalous.into_iter().filter(|subject| Some(*subject) != fault.as_deref()).collect();
             ensure!(false_alarms.is_empty(), "false alarm in {id}: {}", false_alarms.join(", "));
+            if vehicle.charges() {
+                let told = middle(answer.health());
+                let told =
+                    told.with_context(|| format!("{id} charged, but no state of health came of it"))?;
+                let truth = truth(vehicle).with_context(|| format!("{id}: the simulator told no truth"))?;
+                ensure!(
+                    (told - truth).abs() <= HEALTH_APART,
+                    "{id}: a state of health of {told:.3}, and its cells have {truth:.3}"
+                );
+                let shown = visible_text(&answer.page).to_lowercase().contains("state of health");
+                ensure!(shown, "{id}: its page does not show the state of health");
+            }
         }
         Ok(self.told())
     }
@@ -195,6 +240,16 @@ mod tests {
         Answer { report: Some(report), page: "<h1>demo</h1> nothing is anomalous".into() }
     }
 
+    /// Healthy, after a charge that told these states of health of its cells.
+    fn charged(values: &[Option<f64>]) -> Answer {
+        let mut answer = healthy();
+        let subjects: Vec<Value> = values.iter().map(|value| json!({ "value": value })).collect();
+        let line = json!({ "quantity": "state of health", "subjects": subjects });
+        answer.report.as_mut().unwrap()["estimates"] = json!([line]);
+        answer.page.push_str("<h2>State of health</h2>");
+        answer
+    }
+
     fn faulty() -> Answer {
         let report = json!({ "state": "anomalous", "events": [event("Cell42", "anomalous")] });
         Answer { report: Some(report), page: "<td>Cell42</td><td>anomalous</td>".into() }
@@ -203,25 +258,35 @@ mod tests {
     fn judge(vehicles: [Answer; 3]) -> Result<String, String> {
         let demo = vehicle::fleet(3);
         let fleet = Fleet { vehicles: vehicles.into() };
-        Progress::new(&demo).judge(&fleet, Duration::from_secs(14)).map_err(|error| error.to_string())
+        let judged = Progress::new(&demo).judge(&fleet, Duration::from_secs(14), &|_| Some(0.9));
+        judged.map_err(|error| error.to_string())
     }
 
     #[test]
     fn the_truth_passes() {
-        let told = judge([healthy(), faulty(), healthy()]).unwrap();
+        let told = judge([charged(&[Some(0.9)]), faulty(), healthy()]).unwrap();
         assert_eq!(told, "Cell42 of demo-02 found, synced and shown after 14 s");
     }
 
     #[test]
     fn everything_short_of_the_truth_fails() {
+        let whole = || charged(&[Some(0.89), Some(0.91), Some(0.92)]);
+        let blank = Answer { page: String::new(), ..whole() };
         let not_shown = Answer { page: "<td>Cell42</td>".into(), ..faulty() };
         let unheard = Answer { report: None, page: String::new() };
         let unjudged = Answer { report: Some(json!({ "state": "no_data", "events": [] })), ..healthy() };
         for (vehicles, why) in [
-            ([healthy(), healthy(), healthy()], "Cell42 of demo-02 was not found"),
-            ([healthy(), not_shown, healthy()], "does not show it"),
+            ([whole(), healthy(), healthy()], "Cell42 of demo-02 was not found"),
+            ([whole(), not_shown, healthy()], "does not show it"),
             ([faulty(), faulty(), healthy()], "false alarm in demo-01: Cell42"),
-            ([healthy(), faulty(), unheard], "demo-03 was never heard of"),
+            ([whole(), faulty(), unheard], "demo-03 was never heard of"),
+            ([healthy(), faulty(), healthy()], "demo-01 charged, but no state of health came of it"),
+            ([charged(&[None, None]), faulty(), healthy()], "no state of health came of it"),
+            (
+                [charged(&[Some(0.8), None]), faulty(), healthy()],
+                "a state of health of 0.800, and its cells have 0.900",
+            ),
+            ([blank, faulty(), healthy()], "its page does not show the state of health"),
             ([unjudged, faulty(), healthy()], "nothing was judged"),
         ] {
             let told = judge(vehicles).unwrap_err();
@@ -235,8 +300,9 @@ mod tests {
             report: Some(json!({ "state": "indeterminate", "status": { "totals": { "nominal": nominal } } })),
             page: String::new(),
         };
-        assert!(judge([healthy(), faulty(), parked(7)]).is_ok());
-        assert!(judge([healthy(), faulty(), parked(0)]).is_err());
+        assert!(judge([charged(&[Some(0.9)]), faulty(), parked(7)]).is_ok());
+        let unjudged = judge([charged(&[Some(0.9)]), faulty(), parked(0)]).unwrap_err();
+        assert!(unjudged.contains("nothing was judged"), "{unjudged}");
     }
 
     #[test]
@@ -245,17 +311,24 @@ mod tests {
         both.report = Some(
             json!({ "state": "anomalous", "events": [event("Cell42", "anomalous"), event("Cell4", "anomalous")] }),
         );
-        assert!(judge([healthy(), both, healthy()]).unwrap_err().contains("false alarm in demo-02: Cell4"));
+        assert!(
+            judge([charged(&[Some(0.9)]), both, healthy()])
+                .unwrap_err()
+                .contains("false alarm in demo-02: Cell4")
+        );
     }
 
     #[test]
     fn news_is_told_once_with_its_evidence() {
         let demo = vehicle::fleet(3);
-        let fleet = Fleet { vehicles: vec![healthy(), faulty(), healthy()] };
+        let fleet = Fleet { vehicles: vec![charged(&[Some(0.9)]), faulty(), healthy()] };
         let mut progress = Progress::new(&demo);
         let lines = progress.news(&fleet, Duration::from_secs(9));
-        assert_eq!(lines.len(), 5, "{lines:?}");
-        assert_eq!(lines[2], "demo-02: Cell42 is anomalous, after 9 s (deviation -0.021 V)");
+        assert_eq!(lines.len(), 6, "{lines:?}");
+        let health =
+            "demo-01: a charge showed the state of health of 1 cells, 90.0 % in the middle, after 9 s";
+        assert_eq!(lines[1], health);
+        assert_eq!(lines[3], "demo-02: Cell42 is anomalous, after 9 s (deviation -0.021 V)");
         assert_eq!(progress.news(&fleet, Duration::from_secs(10)), [""; 0]);
     }
 

@@ -1,4 +1,4 @@
-//! The demo's vehicles: who they are, what drifts in one of them, and how their agent is configured.
+//! The demo's vehicles: who they are, what drifts in one of them, which one charges, and how their agent is configured.
 
 use super::children::{Children, Workspace};
 use super::toml_string;
@@ -7,13 +7,27 @@ use anyhow::{Context as _, Result};
 use std::fmt;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Hours that each vehicle drives.
 const HOURS: u32 = 6;
 /// The cell that drifts.
 const FAULTY_CELL: u32 = 42;
+/// What a new cell of the simulated pack holds, in ampere hours.
+const NEW_AH: f64 = 121.0;
+/// The vehicle that charges: an aged pack on a warm morning, at the fast charger before it drives. The model of the
+/// simulated pack says nothing of charges below 16 degrees or that begin with more in the pack.
+const CHARGES: &str = r#"
+[pack]
+charge = 0.58
+age_years = 6.0
+cycles = 600.0
+[thermal]
+ambient_c = 24.0
+[usage]
+plan = ["idle:300", "dc-charge", "idle:600", "urban:2400", "park:900", "suburban:3600", "park:1200", "rural:3600", "idle:9000"]
+"#;
 
 /// One vehicle of the demo.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,15 +35,17 @@ pub(super) struct Vehicle {
     id: String,
     seed: u32,
     faulty_cell: Option<u32>,
+    charges: bool,
 }
 
-/// So many vehicles; in the second (the first, if it is alone) a cell drifts.
+/// So many vehicles; in the second (the first, if it is alone) a cell drifts, and the first charges if it is not alone.
 pub(super) fn fleet(count: u8) -> Vec<Vehicle> {
     let faulty = u32::from(count.min(2));
     let vehicle = |n| Vehicle {
         id: format!("demo-{n:02}"),
         seed: n,
         faulty_cell: (n == faulty).then_some(FAULTY_CELL),
+        charges: n == 1 && n != faulty,
     };
     (1..=u32::from(count)).map(vehicle).collect()
 }
@@ -43,6 +59,22 @@ impl Vehicle {
     /// What should be found in it, by the name that the cloud shows.
     pub(super) fn fault(&self) -> Option<String> {
         self.faulty_cell.map(|cell| format!("Cell{cell}"))
+    }
+
+    /// Whether a charge should show its cells' state of health.
+    pub(super) const fn charges(&self) -> bool {
+        self.charges
+    }
+
+    /// The middle of its cells' states of health by the simulator's own account, as a share; once it has begun.
+    pub(super) fn health(&self, workspace: &Workspace) -> Option<f64> {
+        let cells: serde_json::Value = serde_json::from_slice(&fs::read(self.cells(workspace)).ok()?).ok()?;
+        let held = cells.as_array()?.iter().filter_map(|cell| Some(cell["capacity_ah"].as_f64()? / NEW_AH));
+        middle(held.collect())
+    }
+
+    fn cells(&self, workspace: &Workspace) -> PathBuf {
+        workspace.path(format!("{}.cells.json", self.id))
     }
 
     /// Starts its simulation and its agent.
@@ -59,7 +91,13 @@ impl Vehicle {
             .with_context(|| format!("{} cannot be written", config.display()))?;
         let mut run = Command::new(telltale);
         run.args(["run", "--config"]).arg(config);
-        children.start_pipe(&self.id, self.simulate(telltale, speed), run, workspace.log(&self.id)?)
+        let mut simulate = self.simulate(telltale, speed);
+        if self.charges {
+            let spec = workspace.path(format!("{}.vehicle.toml", self.id));
+            fs::write(&spec, CHARGES).with_context(|| format!("{} cannot be written", spec.display()))?;
+            simulate.arg("--spec").arg(spec).arg("--cells").arg(self.cells(workspace));
+        }
+        children.start_pipe(&self.id, simulate, run, workspace.log(&self.id)?)
     }
 
     fn simulate(&self, telltale: &Path, speed: u32) -> Command {
@@ -74,11 +112,12 @@ impl Vehicle {
 
     /// `dir` holds what enrolment gave, and the spool.
     fn config(&self, dir: &Path, cloud: SocketAddr) -> String {
-        let model = shell::root().join("models/cell-fault");
+        let models = shell::root().join("models");
+        let model = models.join("cell-fault");
         format!(
             r#"vehicle = "{id}"
 catalog = {catalog}
-models = [{model}]
+models = [{model}, {health}]
 # The simulation sets the pace.
 source = {{ log = {{ path = "-", pace = "max" }} }}
 
@@ -94,6 +133,7 @@ key = {key}
             id = self.id,
             catalog = toml_string(&model.join("catalog-sim.toml")),
             model = toml_string(&model),
+            health = toml_string(&models.join("state-of-health-sim")),
             spool = toml_string(&dir.join("spool")),
             ca = toml_string(&dir.join("ca.pem")),
             cert = toml_string(&dir.join("vehicle.pem")),
@@ -102,11 +142,18 @@ key = {key}
     }
 }
 
+/// The median; `None` of nothing.
+pub(super) fn middle(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
 impl fmt::Display for Vehicle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: drives {HOURS} simulated hours", self.id)?;
         match self.faulty_cell {
             Some(cell) => write!(f, "; cell {cell} begins to drift"),
+            None if self.charges => f.write_str("; charges first, and all its cells are well"),
             None => f.write_str("; all its cells are well"),
         }
     }
@@ -123,6 +170,12 @@ mod tests {
             assert_eq!(fleet.len(), usize::from(count));
             let those: Vec<&str> = fleet.iter().filter(|v| v.fault().is_some()).map(Vehicle::id).collect();
             assert_eq!(those, [faulty]);
+            let charging: Vec<&str> = fleet.iter().filter(|v| v.charges()).map(Vehicle::id).collect();
+            assert_eq!(
+                charging,
+                if count > 1 { vec!["demo-01"] } else { vec![] },
+                "and never the faulty one"
+            );
         }
     }
 
