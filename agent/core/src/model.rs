@@ -344,6 +344,7 @@ pub(crate) mod tests {
             ("\"a.onnx\"", "\"../a.onnx\"", "`onnx`"),
             ("scale = 0.0625", "scale = -1", "`input.scale`"),
             ("schema = 1", "schema = 1\nhistory = 1", "`history`: 2 to 4096 samples"),
+            ("schema = 1", "schema = 1\nhistory = 4097", "`history`: 2 to 4096 samples"),
             ("exit = 0.2", "exit = 0.9", "`decision`: 0 <= exit"),
             ("enter_windows = 2", "enter_windows = 4", "`decision.enter_windows`"),
             (

@@ -57,3 +57,44 @@ impl Regime {
         self.bounds.iter().all(within)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::feature::spec::tests::EXAMPLE;
+
+    fn bound(feature: &str, low: f32, high: f32) -> Bound {
+        Bound { feature: feature.into(), low, high }
+    }
+
+    #[test]
+    fn bounds_are_finite_ordered_and_not_too_many() {
+        assert!(is_sound(&vec![bound("a", 1.0, 1.0); MAX_BOUNDS]));
+        assert!(!is_sound(&vec![bound("a", 1.0, 1.0); MAX_BOUNDS + 1]));
+        for (low, high) in [(1.0, 0.0), (f32::NEG_INFINITY, 1.0), (0.0, f32::INFINITY), (f32::NAN, 1.0)] {
+            assert!(!is_sound(&[bound("a", low, high)]), "{low} to {high}");
+        }
+    }
+
+    #[test]
+    fn every_bound_has_to_hold_and_both_its_ends_do() {
+        let spec = FeatureSpec::parse(EXAMPLE, "x").unwrap();
+        let bounds = [bound("median", -1.0, 2.0), bound("resistance", 0.0, 5.0)];
+        let regime = Regime::new(&bounds, &spec);
+        let mut table = FeatureTable::new(spec.features.len(), 1);
+        for (median, resistance, holds) in [
+            (0.0, 1.0, true),
+            (-1.0, 0.0, true),
+            (2.0, 5.0, true),
+            (2.01, 1.0, false),
+            (0.0, -0.01, false),
+            (-1.01, 5.01, false),
+        ] {
+            table.set(0, 0, median, 0.0);
+            table.set(1, 0, resistance, 0.0);
+            assert_eq!(regime.holds(&table, 0), holds, "{median}, {resistance}");
+        }
+        assert_eq!(stranger(&bounds, &spec), None);
+        assert_eq!(stranger(&[bound("median", 0.0, 1.0), bound("speed", 0.0, 1.0)], &spec), Some("speed"));
+    }
+}

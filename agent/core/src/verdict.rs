@@ -50,7 +50,7 @@ struct Track {
 /// What of a subject outlives a restart.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct KeptTrack {
-    history: u32,
+    pub(crate) history: u32,
     quiet: u16,
     anomalous: bool,
     since: Option<WallTime>,

@@ -169,9 +169,84 @@ fn each_fault_of_a_reference_is_named() {
         ("edges = [0.1, 0.5]", "edges = [0.1, nan]", "drift.input.edges"),
         ("share = [0.9, 0.1, 0.0]", "share = [0.9, 0.1]", "drift.input.share"),
         ("share = [0.9, 0.1, 0.0]", "share = [0.9, 0.2, -0.1]", "drift.input.share"),
+        ("share = [0.9, 0.1, 0.0]", "share = [0.9, 0.0, 0.0]", "drift.input.share"),
         ("fast = 4.0", "fast = 0.0", "drift.input.limits"),
+        ("slow = 2.0", "slow = inf", "drift.input.limits"),
+        ("slow_windows = 64", "slow_windows = 100001", "drift.slow_windows"),
+        ("edges = [0.1, 0.5]", "edges = []", "drift.input.edges"),
     ] {
         let fault = reference(&REFERENCE.replace(from, to)).fault();
         assert_eq!(fault.map(|(field, _)| field), Some(field), "{to}");
     }
+}
+
+#[test]
+fn a_reference_has_as_many_inputs_and_edges_as_it_may_and_no_more() {
+    let of = |inputs: usize, edges: usize| {
+        let mut reference = reference(REFERENCE);
+        let mut input = reference.input.remove(3);
+        input.edges = (0..edges).map(|n| n as f32).collect();
+        input.share = vec![0.0; edges + 1];
+        input.share[0] = 1.0;
+        reference.input = vec![input; inputs];
+        reference.fault().map(|(field, _)| field)
+    };
+    assert_eq!(of(MAX_INPUTS, reference::MAX_EDGES), None);
+    assert_eq!(of(MAX_INPUTS + 1, 2), Some("drift.input"));
+    assert_eq!(of(0, 2), Some("drift.input"));
+    assert_eq!(of(1, reference::MAX_EDGES + 1), Some("drift.input.edges"));
+}
+
+/// What a severity becomes by a fast horizon full of these shares of four bins. Training saw nothing of the outer two;
+/// its index's limit is 1, or this.
+fn full(shares: [f32; 4], severity: Severity, limit: f32) -> Severity {
+    let mut input = reference(REFERENCE).input.remove(1);
+    input.limits.fast = limit;
+    let mut sketch = Sketch { mass: shares.to_vec(), weight: 1.0, severity, is_told: true };
+    sketch.judge(&input, Horizon::Fast);
+    sketch.severity
+}
+
+#[test]
+fn drift_begins_at_its_limits_and_ends_well_below_them() {
+    use Severity::{Moderate, None, Severe};
+    // The index's limit is 1 here, severe from twice that; it ends below four fifths of either.
+    let index = |shares: [f32; 4]| {
+        let input = reference(REFERENCE).input.remove(1);
+        Sketch { mass: shares.to_vec(), weight: 1.0, ..Sketch::default() }.index(&input.share)
+    };
+    for (shares, range, before, after) in [
+        ([0.0, 0.80, 0.20, 0.0], 0.0..0.8, Moderate, None),
+        ([0.0, 0.89, 0.11, 0.0], 0.8..1.0, None, None),
+        ([0.0, 0.89, 0.11, 0.0], 0.8..1.0, Moderate, Moderate),
+        ([0.0, 0.93, 0.07, 0.0], 1.0..1.6, None, Moderate),
+        ([0.0, 0.93, 0.07, 0.0], 1.0..1.6, Severe, Moderate),
+        ([0.0, 0.98, 0.02, 0.0], 1.6..2.0, Severe, Severe),
+        ([0.0, 1.0, 0.0, 0.0], 2.0..4.0, None, Severe),
+    ] {
+        let found = index(shares);
+        assert!(range.contains(&found), "{shares:?}: {found}");
+        assert_eq!(full(shares, before, 1.0), after, "{shares:?}: {found}");
+    }
+}
+
+#[test]
+fn half_of_it_beyond_all_that_training_saw_is_drift_whatever_the_index() {
+    use Severity::{Moderate, None, Severe};
+    for (outside, before, after) in [
+        (0.45, None, None),
+        (0.45, Moderate, Moderate),
+        (0.35, Moderate, None),
+        (0.55, None, Moderate),
+        (0.95, None, Severe),
+    ] {
+        let inside = (1.0 - outside) / 2.0;
+        assert_eq!(full([outside, inside, inside, 0.0], before, 1e6), after, "{outside} below");
+        assert_eq!(full([0.0, inside, inside, outside], before, 1e6), after, "{outside} above");
+    }
+    // Where training itself was in the outermost bins, nothing of them is unseen.
+    let mut input = reference(REFERENCE).input.remove(1);
+    input.share = vec![0.25; 4];
+    let sketch = Sketch { mass: vec![0.5, 0.0, 0.0, 0.5], weight: 1.0, ..Sketch::default() };
+    assert_eq!(sketch.outside(&input.share), 0.0);
 }

@@ -7,7 +7,7 @@ use crate::model::{Manifest, Model};
 use telltale_wire::estimate::{EstimateRecord, Quantity};
 use telltale_wire::record::IndeterminateReason;
 
-const SPEC: &str = r#"
+pub(super) const SPEC: &str = r#"
     schema = 1
     name = "charge"
     period_s = 10
@@ -121,6 +121,12 @@ fn what_is_missing_widens_the_interval_and_what_lies_outside_gives_no_number() {
         let value = told[0].subjects[0].value;
         assert_eq!(value, Err(IndeterminateReason::OutsideTrainingRegime), "{begin} mV, {celsius} degC");
     }
+}
+
+#[test]
+fn an_estimate_is_of_one_charge_and_nothing_of_it_outlives_a_restart() {
+    let pipeline = load(MANIFEST).unwrap();
+    assert_eq!(load(MANIFEST).unwrap().recall(&pipeline.remember()), Ok(Vec::new()));
 }
 
 #[test]

@@ -83,3 +83,19 @@ impl Kinds {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::feature::spec::tests::EXAMPLE;
+
+    #[test]
+    fn trends_fit_if_there_is_one_a_subject_and_each_is_made_of_numbers() {
+        let spec = FeatureSpec::parse(EXAMPLE, "x").unwrap();
+        let kinds = Kinds::new(&spec, 3);
+        assert!(kinds.fits(&[Trend::default(); 3]));
+        assert!(!kinds.fits(&[Trend::default(); 2]));
+        let nothing: Trend = postcard::from_bytes(&[0xff; 84]).unwrap();
+        assert!(!kinds.fits(&[Trend::default(), nothing, Trend::default()]));
+    }
+}

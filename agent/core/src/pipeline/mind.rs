@@ -183,8 +183,7 @@ impl Mind {
     /// Goes on from what an earlier start kept; false, and nothing of it is taken, if it is of another form.
     pub(super) fn recall(&mut self, kept: Kept) -> bool {
         let n = self.subjects.len();
-        let fits = kept.tracks.len() == n
-            && kept.kinds.len() == n
+        let fits = kept.kinds.len() == n
             && self.kinds.fits(&kept.trends)
             && self.judge.fits(&kept.tracks)
             && self.drift.as_mut().is_none_or(|drift| drift.recall(kept.drift));

@@ -1,7 +1,7 @@
 //! A restart in the middle of a judgement, on a disk whose power is cut, with bytes from anyone.
 
 use super::super::tests::{CELLS, S, catalog, frame, loaded};
-use super::super::{PipelineConfig, View};
+use super::super::{Beside, PipelineConfig, View};
 use super::*;
 use crate::clock::ClockAnchor;
 use crate::model::Model;
@@ -87,6 +87,80 @@ fn what_another_model_held_is_not_taken() {
     kept[0].tracks.pop();
     assert_eq!(same.recall(&sealed(&kept)), Ok(vec![Recalled::Unfit("cell-fault".into())]));
     assert!(standing(&same).iter().all(|verdict| *verdict != VerdictCode::Anomalous));
+}
+
+#[test]
+fn what_is_kept_of_a_model_has_to_fit_its_subjects_to_the_last() {
+    let mut before = start("m", 0);
+    run(&mut before, 0..20, LOW);
+    let whole = before.remember();
+    for spoil in [
+        |kept: &mut Kept| kept.tracks.truncate(1),
+        |kept: &mut Kept| kept.kinds.truncate(1),
+        |kept: &mut Kept| kept.kinds.push(None),
+        // A verdict of this model is formed over three windows.
+        |kept: &mut Kept| kept.tracks[0].history = 0b1000,
+        |kept: &mut Kept| kept.trends = vec![Trend::default(); 100],
+    ] {
+        let mut kept: Vec<Kept> = decoded(&whole);
+        spoil(&mut kept[0]);
+        let mut after = start("m", 1);
+        assert_eq!(after.recall(&sealed(&kept)), Ok(vec![Recalled::Unfit("cell-fault".into())]));
+        assert!(standing(&after).iter().all(|verdict| *verdict != VerdictCode::Anomalous), "none by half");
+    }
+}
+
+#[test]
+fn drift_of_another_form_takes_everything_else_with_it() {
+    const DRIFT: &str = "fast_windows = 2\nslow_windows = 4\n[[input]]\nfeature = \"deviation_median\"\n\
+        edges = [0.0]\nshare = [0.5, 0.5]\nlimits = { fast = 1.0, slow = 1.0 }\n";
+    let drifting = || {
+        let mut model = loaded("m", LowIsOdd);
+        model.manifest.drift = Some(toml::from_str(DRIFT).unwrap());
+        Pipeline::new(&catalog(""), vec![model], PipelineConfig::default()).unwrap()
+    };
+    let mut before = drifting();
+    run(&mut before, 0..20, LOW);
+    let mut kept: Vec<Kept> = decoded(&before.remember());
+    assert_eq!(drifting().recall(&sealed(&kept)), Ok(vec![Recalled::Taken("cell-fault".into())]));
+    kept[0].drift.clear();
+    let mut after = drifting();
+    assert_eq!(after.recall(&sealed(&kept)), Ok(vec![Recalled::Unfit("cell-fault".into())]));
+    assert!(standing(&after).iter().all(|verdict| *verdict != VerdictCode::Anomalous));
+}
+
+/// A model that speaks, and a candidate beside it.
+fn with_candidate(which: usize) -> Pipeline {
+    let beside = Beside { speaker: 0, model: Some(loaded("n", LowIsOdd)), is_trial: false };
+    let speakers = vec![loaded("m", LowIsOdd)];
+    let mut pipeline =
+        Pipeline::with_beside(&catalog(""), speakers, vec![beside], PipelineConfig::default()).unwrap();
+    pipeline.set_anchor(Some(ClockAnchor { mono: MonoTime(0), wall: WallTime(BEGAN[which]) }));
+    pipeline
+}
+
+#[test]
+fn a_candidate_is_neither_kept_nor_given_what_was_kept() {
+    let mut before = with_candidate(0);
+    run(&mut before, 0..20, LOW);
+    let kept: Vec<Kept> = decoded(&before.remember());
+    assert_eq!(kept.len(), 1, "the one that speaks");
+    assert_eq!(before.happened().changes, 1, "its verdict counts once");
+    // What the candidate would hold, had it spoken.
+    let mut alone = start("n", 0);
+    run(&mut alone, 0..20, LOW);
+    let told = with_candidate(1).recall(&alone.remember());
+    assert_eq!(told, Ok(vec![Recalled::OtherModel("cell-fault".into())]));
+}
+
+#[test]
+fn it_is_time_to_keep_after_each_change_and_after_an_hour_of_windows() {
+    let kept = Happened { changes: 3, windows: 100 };
+    assert!(!kept.is_worth_keeping(kept));
+    assert!(Happened { changes: 4, ..kept }.is_worth_keeping(kept));
+    assert!(!Happened { windows: 100 + KEEP_AFTER - 1, ..kept }.is_worth_keeping(kept));
+    assert!(Happened { windows: 100 + KEEP_AFTER, ..kept }.is_worth_keeping(kept));
+    assert!(Happened { windows: 0, ..kept }.is_worth_keeping(kept), "counted anew after a reload");
 }
 
 fn decoded(bytes: &[u8]) -> Vec<Kept> {
