@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use serde::Serialize;
 use telltale_core::condition::ConditionView;
-use telltale_core::range::RangeView;
+use telltale_core::range::{Outlook, RangeView};
 use telltale_core::trip::{TripState, TripView};
 use telltale_wire::record::IndeterminateReason;
 use telltale_wire::time::{Stamp, WallTime};
@@ -186,6 +186,8 @@ pub struct RangeFacts {
     pub range_km_high: Option<f64>,
     /// Why there is no range.
     pub why: Option<String>,
+    /// What the fleet said is ahead, where it was foretold with that: `-5.0 °C, motorway`.
+    pub ahead: Option<String>,
 }
 
 impl RangeFacts {
@@ -203,8 +205,15 @@ impl RangeFacts {
             range_km_low: range.map(|range| range.low.into()),
             range_km_high: range.map(|range| range.high.into()),
             why: view.range_km.err().map(|why| why.to_string()),
+            ahead: view.outlook.map(|outlook| words(&outlook)),
         }
     }
+}
+
+fn words(outlook: &Outlook) -> String {
+    let air = outlook.ambient_c.map(|celsius| format!("{celsius:.1} °C"));
+    let road = outlook.road.map(|road| road.to_string());
+    air.into_iter().chain(road).collect::<Vec<_>>().join(", ")
 }
 
 /// One quantity of the drive's condition.

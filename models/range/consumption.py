@@ -22,6 +22,27 @@ def fit(vehicles, settings):
     return np.linalg.lstsq(x / scale * w[:, None], y * w, rcond=None)[0] / scale
 
 
+def roads(vehicles, shares):
+    """How each road is driven: a vehicle's mean speed and its stops an hour are those of its roads, by their shares of its
+    time; least squares, weighed by hours, nothing below 0. -> [(km/h, stops per km)] in the order of the shares"""
+    hours = np.array([(t.km / t.kmh).sum() for t in vehicles])
+    of = lambda sums: nonnegative(np.array(shares), np.array(sums) / hours, np.sqrt(hours))
+    kmh = of([t.km.sum() for t in vehicles])
+    return list(zip(kmh, of([(t.stops * t.km).sum() for t in vehicles]) / kmh))
+
+
+def nonnegative(x, y, w):
+    """Least squares, where what would be negative is 0."""
+    free = list(range(x.shape[1]))
+    while True:
+        found = np.linalg.lstsq(x[:, free] * w[:, None], y * w, rcond=None)[0]
+        if (found >= 0).all():
+            out = np.zeros(x.shape[1])
+            out[free] = found
+            return out
+        free.pop(int(found.argmin()))
+
+
 def by_model(weights, kmh, stops, ambient_c, settings):
     return np.maximum(design(np.asarray(kmh), np.asarray(stops), np.asarray(ambient_c), settings) @ weights, LEAST_WH)
 

@@ -61,7 +61,7 @@ def vehicles(tool, work, recipe):
 def vehicle(tool, work, settings, number):
     rng = np.random.default_rng(settings["seed"] + number)
     drawn = {name: rng.uniform(*settings[name]) for name in DRAWN}
-    roads = settings["roads"][number % len(settings["roads"])]
+    roads = roads_of(settings, number)
     spec, log, said = (work / f"vehicle-{number}.{end}" for end in ("toml", "log", "json"))
     spec.write_text(VEHICLE.format(hours=settings["hours"], roads=roads, **drawn))
     catalog = alone(work, "catalog-sim.toml")
@@ -73,6 +73,11 @@ def vehicle(tool, work, settings, number):
         said.write_text(json.dumps({"made_by": made_by, "trips": told["trips"]}))
     told = json.loads(said.read_text())["trips"]
     return trips(f"vehicle-{number}", told, lambda trip: ambient(trip, drawn["ambient_c"]))
+
+
+def roads_of(settings, number):
+    """The shares of a vehicle's driving time on urban, suburban, rural roads and motorways."""
+    return settings["roads"][number % len(settings["roads"])]
 
 
 def car(tool, work, folder):

@@ -7,17 +7,17 @@ import json
 import tomllib
 from pathlib import Path
 
-import numpy as np
-
 import consumption
 import data
 import evaluate
+import interval
 
 HERE = Path(__file__).parent
+ROADS = ("urban", "suburban", "rural", "motorway")
 
 DOCUMENT = """\
 # Written by train.py: what a kilometre takes, and how sure that is. See CARD.md; `range` in the agent's configuration.
-schema = 1
+schema = 2
 usable_kwh = {usable_kwh}        # between empty and full
 empty_percent = {empty_percent}      # the state of charge at which the vehicle stops
 
@@ -28,52 +28,50 @@ empty_percent = {empty_percent}      # the state of charge at which the vehicle 
 mild_from = {mild_from}
 mild_to = {mild_to}
 
-# Half the interval's width as a share of the value, by how many trips are known; the last one counts for more.
+# The interval is as wide as the latest trips were off, at most `window` of them; `errors` stand beside them like
+# `prior_trips` trips more, and by `step` the share outside is held to what is meant.
 [interval]
 coverage = {coverage}
-half_width = {half_width}
+window = {window}
+prior_trips = {prior_trips}
+step = {step}
+errors = {errors}
 
 # What is ahead where neither trips nor anybody says.
 [typical]
 kmh = {kmh:.1f}
 stops_per_km = {stops:.2f}
 ambient_c = 15.0
+
+# How a road is driven that the fleet says is ahead.
+[roads]
+{roads}
 """
 
 
 def main():
     options = evaluate.arguments(__doc__)
     recipe = tomllib.loads((HERE / "recipe.toml").read_text())
-    settings, interval = recipe["vehicle"], recipe["interval"]
+    settings = recipe["vehicle"]
     training, test = data.vehicles(options.telltale, options.work, recipe)
     typical = {
         "kmh": sum(t.km.sum() for t in training) / sum((t.km / t.kmh).sum() for t in training),
         "stops_per_km": sum((t.stops * t.km).sum() for t in training) / sum(t.km.sum() for t in training),
     }
-    weights = consumption.fit(training, settings)
-    write(weights, half_widths(training, settings, interval, typical), typical, recipe)
-    result = evaluate.figures(test, recipe) | evaluate.real(options, recipe)
+    chosen, tuned = interval.choose(training, settings, typical, recipe["interval"])
+    shares = [data.roads_of(recipe["drives"], number) for number in range(len(training))]
+    write(consumption.fit(training, settings), chosen, typical, consumption.roads(training, shares), recipe)
+    result = evaluate.every(options, recipe, training, test) | {"tuning": tuned}
     (HERE / "figures.json").write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result))
 
 
-def half_widths(vehicles, settings, interval, typical):
-    """Quantiles of the relative error on vehicles that each fold leaves out, by how many trips were known."""
-    by_known = [[] for _ in range(interval["known"] + 1)]
-    for fold in range(interval["folds"]):
-        weights = consumption.fit([v for n, v in enumerate(vehicles) if n % interval["folds"] != fold], settings)
-        for trips in vehicles[fold :: interval["folds"]]:
-            said, known = consumption.foretold(weights, trips, settings, typical)
-            for error, count in zip(np.abs(trips.wh / trips.km / said - 1), known):
-                by_known[min(count, interval["known"])].append(error)
-    return [round(float(np.quantile(errors, interval["coverage"])), 3) for errors in by_known]
-
-
-def write(weights, half_width, typical, recipe):
+def write(weights, chosen, typical, roads, recipe):
     lines = "\n".join(f"{name} = {float(weight):.6g}" for name, weight in zip(consumption.NAMES, weights))
+    driven = "\n".join(f"{name} = {{ kmh = {kmh:.1f}, stops_per_km = {stops:.2f} }}" for name, (kmh, stops) in zip(ROADS, roads))
     numbers = {k: recipe["vehicle"][k] for k in ("usable_kwh", "empty_percent", "mild_from", "mild_to")}
     text = DOCUMENT.format(
-        consumption=lines, coverage=recipe["interval"]["coverage"], half_width=half_width, kmh=typical["kmh"], stops=typical["stops_per_km"], **numbers
+        consumption=lines, roads=driven, kmh=typical["kmh"], stops=typical["stops_per_km"], **numbers, **chosen
     )
     (HERE / "range.toml").write_text(text)
 

@@ -5,6 +5,10 @@
 //! command once by its id, refuses what has expired or comes from an older file, and says why. A command is
 //! `(id, expires, kind, body)`, so that an agent that does not know a kind refuses that one and obeys the others.
 
+mod ahead;
+
+pub use ahead::{AHEAD_DECICELSIUS, Ahead, RoadClass};
+
 use crate::digest::Digest;
 use crate::time::WallTime;
 use alloc::string::String;

@@ -26,7 +26,7 @@ use telltale_wire::agent_event::ModelFault;
 use telltale_wire::bridge::*;
 use telltale_wire::bus::*;
 use telltale_wire::command::CommandOutcome;
-use telltale_wire::desired::Feature;
+use telltale_wire::desired::{Feature, RoadClass};
 use telltale_wire::digest::{Digest, ShortDigest};
 use telltale_wire::envelope::{self, Message};
 use telltale_wire::ids::{BootId, Lane, Seq, VehicleId};
@@ -310,6 +310,7 @@ fn boundaries() -> Vec<(&'static str, Vec<Case>)> {
         ("sync", sync()),
         ("desired", commands::cases()),
         ("feature", variants!(Feature: Snapshots Statistics Models Updates Metrics Campaign)),
+        ("road-class", variants!(RoadClass: Urban Suburban Rural Motorway)),
         ("bridge", bridge::messages()),
         ("bundle-index", bundles::indexes()),
         ("unit", units()),

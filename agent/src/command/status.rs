@@ -183,8 +183,12 @@ fn range(page: &mut String, range: &Value) -> std::fmt::Result {
     let Some(energy) = number("wh_per_km") else { return Ok(()) };
     write!(page, "range     {energy:.0} Wh/km by {} trips", range["trips"])?;
     match (number("range_km"), number("range_km_low"), number("range_km_high")) {
-        (Some(km), Some(low), Some(high)) => writeln!(page, ", {km:.0} km ({low:.0} to {high:.0})"),
-        _ => writeln!(page, ", range not told: {}", text(&range["why"])),
+        (Some(km), Some(low), Some(high)) => write!(page, ", {km:.0} km ({low:.0} to {high:.0})")?,
+        _ => write!(page, ", range not told: {}", text(&range["why"]))?,
+    }
+    match range["ahead"].as_str() {
+        Some(ahead) => writeln!(page, ", ahead {ahead} as the fleet says"),
+        None => writeln!(page),
     }
 }
 

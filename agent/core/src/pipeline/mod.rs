@@ -306,7 +306,7 @@ impl Pipeline {
         let windows = self.watchers.iter().filter_map(|w| w.extractor.next_deadline());
         let ours = [self.summary.due(), self.monitor.poll_timeout(), self.recorder.next_deadline()];
         let watch = self.watch.as_deref().and_then(Watch::next_deadline);
-        let others = self.trips.poll_timeout().into_iter().chain(watch);
+        let others = self.trips.poll_timeout().into_iter().chain(watch).chain(self.outlook_ends());
         windows.chain(ours.into_iter().flatten()).chain(others).min()
     }
 
@@ -449,6 +449,8 @@ impl Pipeline {
 mod duet_tests;
 #[cfg(test)]
 mod history_tests;
+#[cfg(test)]
+mod outlook_tests;
 #[cfg(test)]
 mod settings_tests;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::{Pipeline, View};
 use crate::condition::ConditionMonitor;
-use crate::range::RangeEstimator;
+use crate::range::{Outlook, RangeEstimator};
 use crate::reading::Latest;
 use crate::signal::{NoData, SignalId};
 use crate::statistics::Statistics;
@@ -43,6 +43,9 @@ impl Pipeline {
     /// Ends the steps of trips and condition that are over at `now`.
     #[inline(never)]
     pub(super) fn travel(&mut self, now: MonoTime) {
+        if self.outlook_ends().is_some_and(|end| end <= now) {
+            self.look_ahead(now, None);
+        }
         if self.trips.next_step() <= now {
             let ended = self.trips.advance(now, &self.statistics, self.anchor);
             self.tell(ended);
@@ -55,7 +58,25 @@ impl Pipeline {
     /// When [`Pipeline::travel`] next has something to do.
     pub(super) fn next_travel(&self) -> MonoTime {
         let condition = self.condition.as_ref().map(ConditionMonitor::next_step);
-        condition.map_or(self.trips.next_step(), |next| next.min(self.trips.next_step()))
+        let others = condition.into_iter().chain(self.outlook_ends());
+        others.fold(self.trips.next_step(), MonoTime::min)
+    }
+
+    /// Says what is ahead of the vehicle, until that ends or somebody says otherwise: the range is foretold with it, and
+    /// told anew if that is news. Nothing else changes. False where no range is estimated.
+    pub fn look_ahead(&mut self, now: MonoTime, outlook: Option<Outlook>) -> bool {
+        let at = self.stamp(now);
+        let charge = self.trips.charge(&self.statistics, now);
+        let Some(range) = &mut self.range else { return false };
+        let told = range.look_ahead(outlook, at, charge);
+        self.records.extend(told.into_iter().flatten());
+        self.plan();
+        true
+    }
+
+    /// When what the fleet said is ahead holds no longer.
+    pub(super) fn outlook_ends(&self) -> Option<MonoTime> {
+        self.range.as_ref().and_then(RangeEstimator::outlook).map(|outlook| outlook.until)
     }
 
     /// Writes down trips and condition.
@@ -106,16 +127,17 @@ impl Pipeline {
         let Some(trip) = ended else { return };
         self.records.push_back(Record::Trip(trip));
         if let Some(range) = &mut self.range {
-            self.records.extend(range.take(&trip).into_iter().flatten());
+            self.records.extend(range.take(&trip));
         }
     }
 
     /// Goes on with the trip and the observations of the pipeline before. On another catalog a trip under way ends here.
     pub(super) fn travel_on(&mut self, before: &mut Pipeline) {
-        for memory in [Memory::Condition, Memory::Range] {
-            if let Some(state) = before.memory(memory) {
-                self.restore(memory, &state);
-            }
+        if let Some(state) = before.memory(Memory::Condition) {
+            self.restore(Memory::Condition, &state);
+        }
+        if let (Some(range), Some(before)) = (&mut self.range, &before.range) {
+            range.inherit(before);
         }
         if self.outline.catalog == before.outline.catalog {
             self.trips.inherit(&before.trips);

@@ -1,13 +1,13 @@
 //! What a kilometre takes, as a linear model of speed, stops and temperature: a TOML document.
 
+use super::interval::Widths;
 use crate::document::DocumentError;
 use serde::Deserialize;
+use telltale_wire::desired::RoadClass;
 use telltale_wire::digest::Digest;
 
 /// The schema that this room reads.
-const SCHEMA: u32 = 1;
-/// The most widths of intervals.
-const MAX_WIDTHS: usize = 32;
+const SCHEMA: u32 = 2;
 /// No kilometre takes less, in Wh: what a line through data says far outside of it is held here.
 const LEAST_WH: f64 = 30.0;
 /// Slower than this nobody gets anywhere, in km/h.
@@ -46,6 +46,7 @@ struct Document {
     consumption: Consumption,
     interval: Widths,
     typical: Ahead,
+    roads: Roads,
 }
 
 /// Wh/km: `constant + per_hour / v + speed * v + speed_square * v^2 + stops * s + cold / v * max(0, mild_from - T)
@@ -64,13 +65,24 @@ struct Consumption {
     mild_to: f64,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+/// How each road is driven.
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Widths {
-    /// The share of cases in which the interval holds what is taken.
-    coverage: f64,
-    /// Half the width as a share of the value, by how many trips are known; the last one counts for more.
-    half_width: Vec<f64>,
+struct Roads {
+    urban: Driven,
+    suburban: Driven,
+    rural: Driven,
+    motorway: Driven,
+}
+
+/// How a road is driven.
+#[derive(Clone, Copy, PartialEq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Driven {
+    /// The mean speed, stops included, in km/h.
+    pub(super) kmh: f64,
+    /// Stops per kilometre.
+    pub(super) stops_per_km: f64,
 }
 
 impl RangeModel {
@@ -83,23 +95,22 @@ impl RangeModel {
             .map_err(|e| DocumentError::Syntax { origin: origin.into(), message: e.to_string() })?;
         let c = &document.consumption;
         let numbers = [c.constant, c.per_hour, c.speed, c.speed_square, c.stops, c.cold, c.hot];
-        let widths = &document.interval;
+        let Roads { urban, suburban, rural, motorway } = document.roads;
         let checks = [
-            (document.schema == SCHEMA, "schema", "this agent reads schema 1"),
+            (document.schema == SCHEMA, "schema", "this agent reads schema 2: train the model anew"),
             ((1.0..=1_000.0).contains(&document.usable_kwh), "usable_kwh", "1 to 1000"),
             ((0.0..=50.0).contains(&document.empty_percent), "empty_percent", "0 to 50"),
             (numbers.iter().all(|x| x.is_finite()), "consumption", "finite numbers"),
             (c.mild_from <= c.mild_to, "consumption", "mild_from <= mild_to"),
-            (widths.coverage > 0.0 && widths.coverage < 1.0, "interval.coverage", "between 0 and 1"),
-            ((1..=MAX_WIDTHS).contains(&widths.half_width.len()), "interval.half_width", "1 to 32 widths"),
-            (
-                widths.half_width.iter().all(|w| (0.0..=0.9).contains(w)),
-                "interval.half_width",
-                "shares from 0 to 0.9",
-            ),
             (document.typical.is_sound(), "typical", "3 to 200 km/h, 0 to 50 stops, -60 to 60 degrees"),
+            (
+                [urban, suburban, rural, motorway].iter().all(Driven::is_sound),
+                "roads",
+                "3 to 200 km/h and 0 to 50 stops each",
+            ),
         ];
-        match checks.into_iter().find(|(holds, ..)| !holds) {
+        let mut checks = checks.into_iter().chain(document.interval.checks());
+        match checks.find(|(holds, ..)| !holds) {
             None => Ok(RangeModel { digest: Digest::of(text.as_bytes()), ahead: Ahead::default(), document }),
             Some((_, field, problem)) => Err(DocumentError::Value {
                 origin: origin.into(),
@@ -131,18 +142,31 @@ impl RangeModel {
         share * self.document.usable_kwh * 1e3
     }
 
-    /// Half the interval's width, as a share, with so many trips known.
-    pub(super) fn half_width(&self, trips: usize) -> f64 {
-        let widths = &self.document.interval.half_width;
-        widths.get(trips).or(widths.last()).copied().unwrap_or(0.0)
+    /// How the interval's width is found.
+    pub(super) const fn widths(&self) -> &Widths {
+        &self.document.interval
     }
 
-    pub(super) const fn coverage(&self) -> f64 {
-        self.document.interval.coverage
+    /// How a road is driven.
+    pub(super) const fn road(&self, road: RoadClass) -> Driven {
+        let Roads { urban, suburban, rural, motorway } = self.document.roads;
+        match road {
+            RoadClass::Urban => urban,
+            RoadClass::Suburban => suburban,
+            RoadClass::Rural => rural,
+            RoadClass::Motorway => motorway,
+        }
     }
 
     pub(super) const fn typical(&self) -> Ahead {
         self.document.typical
+    }
+}
+
+impl Driven {
+    fn is_sound(&self) -> bool {
+        let Driven { kmh, stops_per_km } = *self;
+        Ahead { kmh: Some(kmh), stops_per_km: Some(stops_per_km), ambient_c: None }.is_sound()
     }
 }
 

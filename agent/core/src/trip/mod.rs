@@ -22,6 +22,7 @@ use behaviour::Driving;
 use signals::Signals;
 use std::time::Duration;
 use sums::Sums;
+use telltale_wire::record::IndeterminateReason;
 use telltale_wire::time::MonoTime;
 use telltale_wire::trip::{TripEnd, TripRecord};
 
@@ -230,6 +231,13 @@ impl TripRecorder {
         let record = trip.record(over, anchor);
         self.latest = Some(record);
         Some(record)
+    }
+
+    /// State of charge at `now`, in percent.
+    pub(crate) fn charge(&self, latest: &impl Latest, now: MonoTime) -> Result<f64, IndeterminateReason> {
+        let charge =
+            self.signals.map_or(Err(NoData::NotReceived), |signals| signals.sample(latest, now).charge);
+        charge.map_err(NoData::reason)
     }
 
     /// Goes on with what another recorder of the same catalog holds.
