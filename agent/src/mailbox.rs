@@ -8,7 +8,9 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 use telltale_core::frame::{BusId, CanId};
 use telltale_core::pipeline::{Comparison, Happened, Outline, Pipeline, SwitchedOff, View};
+use telltale_core::range::Outlook;
 use telltale_core::snapshot::{SnapshotRequest, Triggered};
+use telltale_wire::desired::Ahead;
 use telltale_wire::record::Record;
 use thiserror::Error;
 use tokio::sync::oneshot;
@@ -30,6 +32,8 @@ enum Mail {
     Swap(Box<Swap>, oneshot::Sender<Result<Box<Swap>, SourceError>>),
     /// Switch parts of the pipeline off and on.
     Switch(SwitchedOff, oneshot::Sender<()>),
+    /// Foretell the range with what lies ahead, for so long; or with that no longer.
+    LookAhead(Option<(Ahead, Duration)>, oneshot::Sender<bool>),
     /// Take a snapshot: what it is for, and what of it is asked.
     Snapshot(String, SnapshotRequest, oneshot::Sender<Triggered>),
     /// Write down what is held over a restart, if that much has happened since, or anything at all.
@@ -94,7 +98,7 @@ impl Mailbox {
     }
 
     /// Answers what has come, and counts a turn of the loop. Neither waits nor allocates, but for a snapshot, a switch, what
-    /// is kept over a restart and the records of a pipeline that is replaced, which go to `sink`.
+    /// lies ahead, what is kept over a restart and the records of a pipeline that is replaced, which go to `sink`.
     pub fn serve(
         &self,
         source: &mut dyn Source,
@@ -129,6 +133,15 @@ impl Mailbox {
                 Mail::Switch(off, reply) => {
                     pipeline.switch(off);
                     let _ = reply.send(());
+                }
+                Mail::LookAhead(ahead, reply) => {
+                    let now = source.now();
+                    let outlook = ahead.map(|(ahead, left)| Outlook {
+                        until: now.plus(left),
+                        ambient_c: ahead.celsius(),
+                        road: ahead.road,
+                    });
+                    let _ = reply.send(pipeline.look_ahead(now, outlook));
                 }
                 Mail::Snapshot(note, request, reply) => {
                     let _ = reply.send(pipeline.trigger_snapshot(source.now(), note, &request));
@@ -184,6 +197,15 @@ impl Post {
     pub async fn switch(&self, off: SwitchedOff) -> Result<(), Unanswered> {
         let (reply, answer) = oneshot::channel();
         self.send(Mail::Switch(off, reply), answer).await
+    }
+
+    /// Has the range foretold with what lies ahead, for so long, or with that no longer; false where none is estimated.
+    ///
+    /// # Errors
+    /// [`Unanswered`].
+    pub async fn look_ahead(&self, ahead: Option<(Ahead, Duration)>) -> Result<bool, Unanswered> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Mail::LookAhead(ahead, reply), answer).await
     }
 
     /// Asks for what is to outlive a restart, if more has happened than what was `kept` that is worth it, or `at_once`

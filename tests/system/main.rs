@@ -26,6 +26,7 @@ mod live;
 mod losses;
 mod operation;
 mod orders;
+mod outlook;
 mod over_the_air;
 mod page;
 mod parity;

@@ -17,12 +17,12 @@ use telltale_wire::record::Record;
 use telltale_wire::time::WallTime;
 
 /// What a person asks of the vehicle.
-fn ask(release: &Release<'_>, what: &str) {
+pub(crate) fn ask(release: &Release<'_>, what: &str) {
     release.ask("command", &format!("--by ann --why test v1 {what}"));
 }
 
 /// Waits until each command so far has been dealt with; gives what became of them, the oldest first.
-fn dealt_with(release: &Release<'_>, agent: &Process) -> Vec<(String, String)> {
+pub(crate) fn dealt_with(release: &Release<'_>, agent: &Process) -> Vec<(String, String)> {
     let start = Instant::now();
     loop {
         let list: Value = serde_json::from_str(&release.ask("command", "--json v1 list")).unwrap();
@@ -37,7 +37,7 @@ fn dealt_with(release: &Release<'_>, agent: &Process) -> Vec<(String, String)> {
     }
 }
 
-fn status(bench: &Bench) -> Value {
+pub(crate) fn status(bench: &Bench) -> Value {
     let config = bench.path("agent.toml");
     serde_json::from_str(&rig::telltale_ok(&["status", "--json", "--config", rig::text(&config)])).unwrap()
 }
@@ -82,12 +82,14 @@ fn a_command_is_signed_carried_out_once_and_read_on_the_page() {
     ask(&release, "model cell-flaw off");
     ask(&release, "campaign 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff");
     ask(&release, "rollback cell-fault 9");
+    ask(&release, "ahead --road urban");
     let outcomes = dealt_with(&release, &agent);
     let words: Vec<&str> = outcomes.iter().map(|(outcome, _)| outcome.as_str()).collect();
-    let expected = ["done", "done", "done", "done", "done", "refused", "refused", "refused"];
+    let expected = ["done", "done", "done", "done", "done", "refused", "refused", "refused", "refused"];
     assert_eq!(words, expected, "{outcomes:?}");
     assert!(outcomes[5].1.contains("no model cell-flaw runs"), "{outcomes:?}");
     assert!(outcomes[6].1.contains("no campaign is installed"), "{outcomes:?}");
+    assert!(outcomes[8].1.contains("`[range]` is not configured"), "{outcomes:?}");
 
     // What it did, seen from outside.
     assert!(metrics(port).contains("503"), "switched off");
@@ -128,7 +130,7 @@ fn a_command_is_signed_carried_out_once_and_read_on_the_page() {
     assert!(metrics(port).contains("200"));
     assert_eq!(status(&bench)["switched_off"].to_string(), r#"["snapshots","statistics"]"#);
     let said = before + &agent.said();
-    for id in 1..=12 {
+    for id in 1..=13 {
         assert_eq!(said.matches(&format!("command {id}: ")).count(), 1, "once each: {said}");
     }
     agent.terminate();

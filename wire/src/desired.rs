@@ -80,6 +80,8 @@ pub enum Command {
     Campaign(Installed),
     /// Let a model run or not. It stays so over starts.
     Model(ModelSwitch),
+    /// Foretell the range with what lies ahead.
+    Ahead(Ahead),
 }
 
 /// Log at these levels.
@@ -279,6 +281,7 @@ impl RawCommand {
             6 => Command::Catalog(self.body_as()?),
             7 => Command::Campaign(self.body_as()?),
             8 => Command::Model(self.body_as()?),
+            9 => Command::Ahead(self.body_as()?),
             kind => return Err(DesiredError::UnknownKind(kind)),
         };
         command.check().map(|()| command)
@@ -302,6 +305,7 @@ impl Command {
             Command::Catalog(_) => 6,
             Command::Campaign(_) => 7,
             Command::Model(_) => 8,
+            Command::Ahead(_) => 9,
         }
     }
 
@@ -319,6 +323,7 @@ impl Command {
             Command::Rollback(body) => postcard::to_allocvec(body),
             Command::Catalog(body) | Command::Campaign(body) => postcard::to_allocvec(body),
             Command::Model(body) => postcard::to_allocvec(body),
+            Command::Ahead(body) => postcard::to_allocvec(body),
         }
         .map_err(malformed)
     }
@@ -340,6 +345,7 @@ impl Command {
                 }
                 fits(why)
             }
+            Command::Ahead(ahead) => ahead.check(),
             Command::Feature(_) | Command::Catalog(_) | Command::Campaign(_) => Ok(()),
         }
     }

@@ -5,6 +5,7 @@
 //! None reaches an actuator: what a command can touch is what [`Ties`] holds, and no source is among it; and none of the
 //! vehicle's programs sends a frame at all (`cargo xtask tidy`, rule `listens-only`).
 
+use super::outlook::Outlook;
 use super::switches::Switches;
 use super::worker::Ties;
 use crate::config::UpdateSettings;
@@ -17,19 +18,21 @@ use telltale_core::update::Event;
 use telltale_wire::bundle::BundleName;
 use telltale_wire::command::{CommandAck, CommandOutcome};
 use telltale_wire::desired::{
-    Command, DesiredError, DesiredState, Feature, FeatureSwitch, Installed, LogLevel, ModelSwitch, Pin,
-    RawCommand, Rollback, SnapshotNow,
+    Ahead, Command, DesiredError, DesiredState, Feature, FeatureSwitch, Installed, LogLevel, ModelSwitch,
+    Pin, RawCommand, Rollback, SnapshotNow,
 };
 use telltale_wire::record::Record;
 use telltale_wire::time::WallTime;
 
-/// What was dealt with, over starts: `version id 1`, and a line `off THING` for each thing that is switched off.
+/// What was dealt with, over starts: `version id 1`, a line `off THING` for each thing that is switched off, and a line
+/// `ahead ...` while the range is foretold with what the fleet says.
 pub(super) struct Commands {
     file: PathBuf,
     version: u64,
     through: u64,
     /// What is switched off.
     pub(super) switches: Switches,
+    outlook: Outlook,
 }
 
 /// Where that is kept.
@@ -54,7 +57,8 @@ impl Commands {
             log::warn!("{} is damaged: commands may be carried out again", file.display());
         }
         let (version, through) = (version.unwrap_or(0), through.unwrap_or(0));
-        Commands { file, version, through, switches: Switches::read(&text) }
+        let (switches, outlook) = (Switches::read(&text), Outlook::read(&text));
+        Commands { file, version, through, switches, outlook }
     }
 
     /// Whether updates are taken.
@@ -94,7 +98,8 @@ impl Commands {
     }
 
     fn keep(&self) {
-        let text = format!("{} {} 1\n{}", self.version, self.through, self.switches.lines());
+        let lines = self.switches.lines() + &self.outlook.line();
+        let text = format!("{} {} 1\n{lines}", self.version, self.through);
         if let Err(error) = state::replace_file(&self.file, text.as_bytes()) {
             log::warn!("after a restart commands may be carried out again: {error}");
         }
@@ -112,6 +117,7 @@ impl Commands {
             Ok(Command::Snapshot(order)) => snapshot(order, ties).await,
             Ok(Command::Feature(switch)) => self.switch_feature(switch, ties).await,
             Ok(Command::Model(switch)) => self.switch_model(switch, ties).await,
+            Ok(Command::Ahead(ahead)) => self.look_ahead(ahead, now, ties).await,
             Ok(Command::Pin(Pin { family, pinned })) => models(ties, &family, Event::Pin(pinned)),
             Ok(Command::Rollback(Rollback { family, release })) => {
                 models(ties, &family, Event::RollBack(Some(release)))
@@ -159,6 +165,30 @@ impl Commands {
         }
         ties.depot.set_switches(self.switches.clone());
         switched(self.tell_loop(ties).await)
+    }
+
+    async fn look_ahead(&mut self, ahead: Ahead, now: WallTime, ties: &Ties) -> Outcome {
+        if ahead.until <= now {
+            return (CommandOutcome::Expired, format!("at {}", ahead.until));
+        }
+        let mut outlook = Outlook::default();
+        outlook.set(ahead);
+        let told = ties.post.look_ahead(outlook.at(now)).await;
+        if told == Ok(false) {
+            return refused("no range is estimated: `[range]` is not configured");
+        }
+        self.outlook = outlook;
+        switched(told.map(|_| ()).map_err(|error| error.to_string()))
+    }
+
+    /// Goes on with what an earlier start was told is ahead. Without the time of day nobody knows whether that has ended.
+    pub(super) async fn resume(&self, ties: &Ties) {
+        let ahead = (ties.clock)().wall.and_then(|now| self.outlook.at(now));
+        if ahead.is_some()
+            && let Err(error) = ties.post.look_ahead(ahead).await
+        {
+            log::warn!("the range is foretold without what the cloud said is ahead: {error}");
+        }
     }
 
     async fn tell_loop(&self, ties: &Ties) -> Result<(), String> {

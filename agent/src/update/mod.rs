@@ -10,6 +10,7 @@ mod depot;
 mod download;
 mod fits;
 mod orders;
+mod outlook;
 mod repositories;
 mod self_test;
 mod setup;

@@ -175,6 +175,7 @@ struct Worker {
 impl Worker {
     async fn run(mut self, mut inbox: Inbox, mut stop: watch::Receiver<bool>) {
         let mut uplink = self.ties.uplink.clone();
+        self.commands.resume(&self.ties).await;
         loop {
             tokio::select! {
                 biased;

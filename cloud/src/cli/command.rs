@@ -5,7 +5,8 @@ use crate::sync::now;
 use anyhow::{Result, anyhow};
 use clap::{Args, Subcommand, ValueEnum};
 use telltale_wire::desired::{
-    Command, Feature, FeatureSwitch, Installed, LogLevel, ModelSwitch, Pin, Rollback, SnapshotNow,
+    AHEAD_DECICELSIUS, Ahead, Command, Feature, FeatureSwitch, Installed, LogLevel, ModelSwitch, Pin,
+    RoadClass, Rollback, SnapshotNow,
 };
 use telltale_wire::digest::Digest;
 use telltale_wire::ids::VehicleId;
@@ -20,6 +21,7 @@ Examples:
   telltale-cloud command --db fleet.db --by ann bench-01 log-level info,telltale_agent::uplink=debug
   telltale-cloud command --db fleet.db --by ann --why 'bad release' bench-01 rollback cell-fault 3
   telltale-cloud command --db fleet.db --by ann --why 'costs too many bytes' bench-01 feature statistics off
+  telltale-cloud command --db fleet.db --by ann bench-01 ahead --temperature-c -5 --road motorway --hours 12
   telltale-cloud command --db fleet.db bench-01 list
 
 A command is signed by the director, obeyed once, and acknowledged. None reaches an actuator. It is void after --hours.")]
@@ -97,6 +99,21 @@ enum What {
         #[arg(value_parser = digest)]
         digest: Digest,
     },
+    /// Foretell the range with what lies ahead, for some hours; it changes nothing else.
+    Ahead {
+        /// The air outside, in degrees Celsius.
+        #[arg(long, allow_negative_numbers = true, value_parser = decicelsius)]
+        temperature_c: Option<i16>,
+        /// The road: urban, suburban, rural or motorway. How fast and with how many stops, the vehicle's model says.
+        #[arg(long, value_parser = road)]
+        road: Option<RoadClass>,
+        /// For how many hours from now on.
+        #[arg(long = "hours", id = "ahead_hours", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=24 * 7))]
+        hours: u32,
+        /// Take it back before its end.
+        #[arg(long, conflicts_with_all = ["temperature_c", "road"], required_unless_present_any = ["temperature_c", "road"])]
+        none: bool,
+    },
     /// Run an installed campaign.
     Campaign {
         /// Its SHA-256, 64 hexadecimal digits.
@@ -114,8 +131,11 @@ enum Switch {
 impl CommandArgs {
     pub(super) async fn run(self) -> Result<()> {
         let store = self.db.open().await?;
-        let Some(command) = self.what.command(&self.by.why) else {
-            let commands = store.commands(self.vehicle.as_str(), now()).await?;
+        let now = now();
+        let hours = self.what.hours().unwrap_or(self.hours);
+        let expires = WallTime(now.0 + i64::from(hours) * HOUR_US);
+        let Some(command) = self.what.command(&self.by.why, expires) else {
+            let commands = store.commands(self.vehicle.as_str(), now).await?;
             if self.json {
                 return print_json(&commands);
             }
@@ -125,8 +145,6 @@ impl CommandArgs {
             let rows: Vec<_> = commands.into_iter().map(row).collect();
             return print(&table(&["command", "asked", "by", "what", "outcome", "told"], &rows));
         };
-        let now = now();
-        let expires = WallTime(now.0 + i64::from(self.hours) * HOUR_US);
         let name = self.by.name();
         let id = store.command(&self.vehicle, &command, (&name, &self.by.why), expires, now).await?;
         if self.json {
@@ -137,7 +155,15 @@ impl CommandArgs {
 }
 
 impl What {
-    fn command(&self, why: &str) -> Option<Command> {
+    /// For how many hours it may be obeyed, where it says so itself.
+    const fn hours(&self) -> Option<u32> {
+        match self {
+            Self::Ahead { hours, .. } => Some(*hours),
+            _ => None,
+        }
+    }
+
+    fn command(&self, why: &str, expires: WallTime) -> Option<Command> {
         Some(match self {
             Self::List => return None,
             Self::LogLevel { filter } => Command::LogLevel(LogLevel { filter: filter.clone() }),
@@ -157,6 +183,9 @@ impl What {
             Self::Rollback { family, release } => {
                 Command::Rollback(Rollback { family: family.clone(), release: *release })
             }
+            Self::Ahead { temperature_c, road, .. } => {
+                Command::Ahead(Ahead { until: expires, decicelsius: *temperature_c, road: *road })
+            }
             Self::Catalog { digest } => Command::Catalog(Installed { digest: *digest }),
             Self::Campaign { digest } => Command::Campaign(Installed { digest: *digest }),
         })
@@ -169,6 +198,25 @@ fn feature(name: &str) -> Result<Feature> {
         .into_iter()
         .find(|feature| feature.name() == name)
         .ok_or_else(|| anyhow!("there is no part `{name}`: one of {}", names.join(", ")))
+}
+
+fn road(name: &str) -> Result<RoadClass> {
+    let names = RoadClass::ALL.map(RoadClass::name);
+    RoadClass::ALL
+        .into_iter()
+        .find(|road| road.name() == name)
+        .ok_or_else(|| anyhow!("there is no road `{name}`: one of {}", names.join(", ")))
+}
+
+/// Tenths of a degree.
+fn decicelsius(text: &str) -> Result<i16> {
+    let [coldest, warmest] = AHEAD_DECICELSIUS.map(|tenths| f64::from(tenths) / 10.0);
+    let celsius: f64 = text.parse()?;
+    anyhow::ensure!(
+        (coldest..=warmest).contains(&celsius),
+        "a temperature is to be {coldest} to {warmest} degrees Celsius"
+    );
+    Ok((celsius * 10.0).round() as i16)
 }
 
 /// A SHA-256 from its hexadecimal digits.

@@ -82,7 +82,9 @@ async fn vehicle(
     let signals = store.signals(&id, Asked::default()).await?.ok_or_else(unknown)?;
     let trips = store.trips(&id, Asked::default()).await?.ok_or_else(unknown)?;
     let updates = Updates::of(&store, &id, now()).await?;
-    let sections = vehicle_page::Sections { signals: &signals, trips: &trips, updates: &updates };
+    let ahead = store.ahead(&id, now()).await?;
+    let sections =
+        vehicle_page::Sections { signals: &signals, trips: &trips, updates: &updates, ahead: ahead.as_ref() };
     Ok(html(&vehicle_page::render(&report, &sections, now(), wants_reload(&uri))))
 }
 

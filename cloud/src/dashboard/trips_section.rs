@@ -1,7 +1,8 @@
 //! Trips of a vehicle: one row each, the latest first.
 
-use super::page::{count, when};
+use super::page::{count, time, when};
 use crate::report::EstimateLine;
+use crate::store::ota::AheadLine;
 use crate::trips::{TripLine, TripsReport};
 use maud::{Markup, html};
 use telltale_wire::estimate::Quantity;
@@ -10,12 +11,13 @@ use telltale_wire::estimate::Quantity;
 const ROWS: usize = 20;
 
 /// Nothing where no trip was told.
-pub(super) fn render(report: &TripsReport, range: &[EstimateLine]) -> Markup {
+pub(super) fn render(report: &TripsReport, range: &[EstimateLine], told: Option<&AheadLine>) -> Markup {
     html! {
         @if !report.trips.is_empty() {
             section class="card scroll" id="trips" {
                 h2 { "Trips" }
                 (ahead(range))
+                @if let Some(told) = told { (foretold_with(told)) }
                 table {
                     caption class="quiet" {
                         "The latest first, " (count(report.trips_total)) " in all: "
@@ -58,9 +60,18 @@ fn ahead(range: &[EstimateLine]) -> Markup {
                         },
                         _ => { "indeterminate: " (told.reason.unwrap_or("no reason given")) },
                     }
-                    ". After the trip that ended " (when(&line.when)) "."
+                    ". As of " (when(&line.when)) "."
                 }
             }
+        }
+    }
+}
+
+/// What somebody said is ahead.
+fn foretold_with(told: &AheadLine) -> Markup {
+    html! {
+        p class="quiet" {
+            "Foretold for " b { (told.what) } " until " (time(&told.until)) ": command " (told.command) " of " (told.who) "."
         }
     }
 }
@@ -119,7 +130,14 @@ mod tests {
     #[test]
     fn a_trip_stands_with_its_units_and_an_absence_with_its_reason() {
         let of = |trips: Vec<TripLine>| {
-            render(&TripsReport { vehicle: "v".into(), trips_total: 1, trips }, &[]).into_string()
+            let told = AheadLine {
+                command: 3,
+                what: "-5.0 °C, motorway".into(),
+                who: "ann".into(),
+                until: "2026-01-01T22:00:00.000Z".into(),
+            };
+            let report = TripsReport { vehicle: "v".into(), trips_total: 1, trips };
+            render(&report, &[], Some(&told)).into_string()
         };
         let page = of(vec![trip(true)]);
         for said in [
@@ -130,6 +148,8 @@ mod tests {
             "80.0 to 75.5 %",
             "signal not received",
             "over 3.5 m/s²",
+            "<b>-5.0 °C, motorway</b>",
+            "command 3 of ann",
         ] {
             assert!(page.contains(said), "{said}: {page}");
         }

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::report::{AgentEventLine, EvidenceLine, ModelView, State, StatusLine, VehicleReport, VerdictLine};
 use crate::signals::SignalsReport;
+use crate::store::ota::AheadLine;
 use crate::trips::TripsReport;
 use maud::{Markup, html};
 use telltale_wire::estimate::Quantity;
@@ -23,10 +24,12 @@ pub(super) struct Sections<'a> {
     pub(super) signals: &'a SignalsReport,
     pub(super) trips: &'a TripsReport,
     pub(super) updates: &'a Updates,
+    /// What the range is foretold with by somebody's word.
+    pub(super) ahead: Option<&'a AheadLine>,
 }
 
 pub(super) fn render(report: &VehicleReport, sections: &Sections<'_>, now: WallTime, live: bool) -> Markup {
-    let Sections { signals, trips, updates } = sections;
+    let Sections { signals, trips, updates, ahead } = sections;
     let of_range = [Quantity::EnergyPerDistance, Quantity::RemainingRange].map(Quantity::as_str);
     let estimates = report.estimates.iter().cloned();
     let (of_cells, rest): (Vec<_>, Vec<_>) =
@@ -37,7 +40,7 @@ pub(super) fn render(report: &VehicleReport, sections: &Sections<'_>, now: WallT
         (head(report, now))
         @for view in &report.models { (model(view, &report.events)) }
         @if report.models.is_empty() { (no_model(report)) }
-        (trips_section::render(trips, &of_range))
+        (trips_section::render(trips, &of_range, *ahead))
         (estimates_section::render(&of_cells))
         (condition_section::render(&of_drive))
         (drift_section::render(&report.drift))

@@ -76,4 +76,8 @@ fn a_part_out_of_its_range_is_refused_by_writer_and_reader() {
     assert!(silent.to_body().is_err());
     let wordy = Command::LogLevel(LogLevel { filter: "x".repeat(MAX_TEXT + 1) });
     assert!(wordy.to_body().is_err());
+    let hot = Ahead { until: WallTime(9), decicelsius: Some(601), road: None };
+    assert!(Command::Ahead(hot).to_body().is_err());
+    let raw = RawCommand { id: 1, expires: WallTime(9), kind: 9, body: postcard::to_allocvec(&hot).unwrap() };
+    assert!(matches!(raw.parse(), Err(DesiredError::Malformed(_))));
 }

@@ -15,7 +15,8 @@ pub(crate) fn cases() -> Vec<Case> {
         | Command::Rollback(_)
         | Command::Catalog(_)
         | Command::Campaign(_)
-        | Command::Model(_) => (),
+        | Command::Model(_)
+        | Command::Ahead(_) => (),
     };
     let installed = Installed { digest: Digest(core::array::from_fn(|i| i as u8)) };
     let commands = [
@@ -40,7 +41,11 @@ pub(crate) fn cases() -> Vec<Case> {
         commands: (1..).zip(&commands).map(|(id, (_, command))| raw(id, command)).collect(),
     };
     let model = Command::Model(ModelSwitch { model: "cell-fault".into(), on: false });
-    let commands = commands.into_iter().chain([("model", model)]);
+    let until = WallTime(1_557_477_897_250_000);
+    let cold = Command::Ahead(Ahead { until, decicelsius: Some(-50), road: Some(RoadClass::Motorway) });
+    let clear = Command::Ahead(Ahead { until, decicelsius: None, road: None });
+    let later = [("model", model), ("ahead", cold), ("ahead-nothing", clear)];
+    let commands = commands.into_iter().chain(later);
     let mut cases: Vec<Case> = (1..)
         .zip(commands)
         .map(|(id, (label, command))| {

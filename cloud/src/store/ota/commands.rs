@@ -149,6 +149,12 @@ fn describe(command: &Command) -> String {
         }
         Command::Pin(pin) => format!("{} {}", if pin.pinned { "pin" } else { "unpin" }, pin.family),
         Command::Rollback(back) => format!("roll {} back from release {}", back.family, back.release),
+        Command::Ahead(ahead) if ahead.is_nothing() => {
+            "foretell the range by the vehicle's own trips again".into()
+        }
+        Command::Ahead(ahead) => {
+            format!("foretell the range for {ahead} until {}", lines::time(ahead.until.0))
+        }
         Command::Catalog(of) => format!("use the catalog {}", of.digest.short()),
         Command::Campaign(of) => format!("run the campaign {}", of.digest.short()),
     }

@@ -14,6 +14,7 @@ macro_rules! columns {
     };
 }
 
+mod ahead;
 mod audit;
 mod commands;
 mod issues;
@@ -24,6 +25,7 @@ mod rollouts;
 mod told;
 mod wanted;
 
+pub use ahead::AheadLine;
 pub use audit::AuditLine;
 pub use commands::CommandLine;
 pub(crate) use issues::Issue;
