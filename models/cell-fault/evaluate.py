@@ -4,7 +4,6 @@ evaluation/cells.png. By itself it puts both cars' recordings through the commit
     python evaluate.py --telltale ../../target/debug/telltale --data DIR --work DIR [--json]
 """
 
-import argparse
 import json
 import tomllib
 from datetime import UTC, datetime
@@ -15,13 +14,16 @@ import numpy as np
 import data
 import int8 as quantization
 import network
+import platt
+import program
 import reference
 
 HERE = Path(__file__).parent
+RECORDINGS = "folder of the recordings (TELLTALE_DATA)"
 
 
 def main():
-    options = arguments(__doc__)
+    options = program.arguments(__doc__, RECORDINGS)
     options.work.mkdir(parents=True, exist_ok=True)
     recipe = tomllib.loads((HERE / "recipe.toml").read_text())
     manifest = tomllib.loads((HERE / "model.toml").read_text())
@@ -36,19 +38,10 @@ def main():
         print("\n".join(f"{key:<36} {value}" for key, value in result.items()))
 
 
-def arguments(what):
-    parser = argparse.ArgumentParser(description=what, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--telltale", required=True, type=Path, help="the binary that computes features")
-    parser.add_argument("--data", required=True, type=Path, help="folder of the recordings (TELLTALE_DATA)")
-    parser.add_argument("--work", required=True, type=Path, help="scratch folder")
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    return parser.parse_args()
-
-
 def figures(name, car, w, logits, manifest):
     """What the model says of one car: cells named, days before the BMS's highest warning, false alarms, AUC."""
     y, calibration = truth(car, w), manifest["calibration"]
-    p = network.sigmoid(calibration["slope"] * logits + calibration["intercept"])
+    p = platt.sigmoid(calibration["slope"] * logits + calibration["intercept"])
     state = network.hysteresis(p, w.present, **manifest["decision"])
     named = np.flatnonzero(state.any(0))
     first = {f"Cell{c + 1}": (car.first_level_3 - w.end[np.argmax(state[:, c])]) / 86_400 for c in named}
@@ -91,7 +84,7 @@ def calibrate(recipe, cars, windows, model):
     car, w = cars[name], windows[name]
     later = w.end >= car.first_level_3
     y = truth(car, w)[later][w.present[later]]
-    return network.platt(model(w.x[later])[w.present[later]].astype(float), y)
+    return platt.fit(model(w.x[later])[w.present[later]].astype(float), y)
 
 
 def truth(car, w):
@@ -108,7 +101,7 @@ def section(name, recipe, cars, windows, model, calibration):
     lines += ["|---|---|---|---|---|"]
     for label, car in cars.items():
         w, y = windows[label], truth(car, windows[label])
-        p = network.sigmoid(slope * model(w.x) + intercept)
+        p = platt.sigmoid(slope * model(w.x) + intercept)
         state = network.hysteresis(p, w.present, **recipe["decision"])
         events = [
             f"Cell{c + 1} at {stamp(w.end[np.argmax(state[:, c])])}{lead(car, w.end[np.argmax(state[:, c])])}"
@@ -160,7 +153,7 @@ def plot(path, recipe, cars, windows, model, calibration):
     for side, (label, car) in enumerate(cars.items()):
         w, step = windows[label], np.arange(len(windows[label].end))
         deviation = np.where(w.present, w.x[:, :, 0] * 10, np.nan)
-        p = np.where(w.present, network.sigmoid(calibration[0] * model(w.x) + calibration[1]), np.nan)
+        p = np.where(w.present, platt.sigmoid(calibration[0] * model(w.x) + calibration[1]), np.nan)
         for row, (values, unit) in enumerate(((deviation, "median deviation, mV"), (p, "probability"))):
             axis = axes[row][side]
             band = np.full((4, len(step)), np.nan)
@@ -194,7 +187,7 @@ def plot_reliability(path, recipe, cars, windows, model, calibration):
         if label == recipe["tune"]["car"]:
             continue
         w = windows[label]
-        p = network.sigmoid(calibration[0] * model(w.x) + calibration[1])[w.present]
+        p = platt.sigmoid(calibration[0] * model(w.x) + calibration[1])[w.present]
         y = truth(car, w)[w.present]
         place = np.digitize(p, np.linspace(0, 1, 11)[1:-1])
         for n in np.unique(place):

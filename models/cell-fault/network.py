@@ -1,4 +1,4 @@
-"""The network, a linear baseline, and the two steps after it: Platt scaling and hysteresis. numpy alone."""
+"""The network, a linear baseline, and the hysteresis after it. numpy alone."""
 
 import sys
 from pathlib import Path
@@ -26,23 +26,6 @@ def fit(x, y, hidden, epochs, batch, learning_rate, weight_decay, seed):
 def logit(params, x):
     """x [..., features] -> [...]"""
     return adam.forward(params, x)
-
-
-def platt(s, y, rounds=50):
-    """Newton's method for p = 1 / (1 + exp(-(slope * s + intercept))). -> slope, intercept"""
-    slope, intercept = 1.0, 0.0
-    for _ in range(rounds):
-        p = sigmoid(slope * s + intercept)
-        g, h = p - y, p * (1 - p) + 1e-9
-        gradient = np.array([(g * s).sum() + 1e-6 * slope, g.sum()])
-        hessian = np.array([[(h * s * s).sum() + 1e-6, (h * s).sum()], [(h * s).sum(), h.sum()]])
-        d = np.linalg.solve(hessian, gradient)
-        slope, intercept = slope - d[0], intercept - d[1]
-    return slope, intercept
-
-
-def sigmoid(z):
-    return 1 / (1 + np.exp(-np.clip(z, -30, 30)))
 
 
 def hysteresis(p, present, enter, enter_windows, enter_of, exit, exit_windows):

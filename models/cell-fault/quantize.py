@@ -18,12 +18,13 @@ import evaluate
 import golden
 import int8
 import network
+import program
 
 HERE = Path(__file__).parent
 
 
 def main():
-    options = evaluate.arguments(__doc__)
+    options = program.arguments(__doc__, evaluate.RECORDINGS)
     recipe = tomllib.loads((HERE / "recipe.toml").read_text())
     weights = options.work / "weights.npz"
     if not weights.exists():

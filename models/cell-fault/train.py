@@ -23,13 +23,15 @@ import faults
 import golden
 import int8
 import network
+import platt
+import program
 import reference
 
 HERE = Path(__file__).parent
 
 
 def main():
-    options = evaluate.arguments(__doc__)
+    options = program.arguments(__doc__, evaluate.RECORDINGS)
     options.work.mkdir(parents=True, exist_ok=True)
     recipe = tomllib.loads((HERE / "recipe.toml").read_text())
     started = time.monotonic()
@@ -57,7 +59,7 @@ def main():
     for table in windows.values():
         reference.mask(table, bounds)
     slope, intercept = evaluate.write(recipe, cars, windows, models)
-    scores = {name: network.sigmoid(slope * models["int8"](table.x) + intercept) for name, table in windows.items()}
+    scores = {name: platt.sigmoid(slope * models["int8"](table.x) + intercept) for name, table in windows.items()}
     drift = reference.drift(recipe, reference.inputs(recipe, cars, windows, scores))
     (HERE / "model.toml").write_text(manifest(recipe, slope, intercept, bounds) + drift)
     golden.write(HERE, file, layers, recipe["quantize"])

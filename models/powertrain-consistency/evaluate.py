@@ -8,7 +8,6 @@ import os
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-import argparse
 import json
 import tomllib
 from pathlib import Path
@@ -19,6 +18,7 @@ import data
 import export
 import fit
 import int8
+import program
 
 HERE = Path(__file__).parent
 # What the rules are to name for each kind of fault.
@@ -32,17 +32,8 @@ NAMES = {
 }
 
 
-def arguments(what):
-    parser = argparse.ArgumentParser(description=what, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--telltale", required=True, type=Path, help="the binary that simulates, computes features and judges")
-    parser.add_argument("--data", type=Path, help="not used: nothing here is recorded")
-    parser.add_argument("--work", required=True, type=Path, help="scratch folder")
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    return parser.parse_args()
-
-
 def main():
-    options = arguments(__doc__)
+    options = program.arguments(__doc__)
     recipe = tomllib.loads((HERE / "recipe.toml").read_text())
     result = figures(options, recipe)
     print(json.dumps(result) if options.json else "\n".join(f"{key:<24} {value}" for key, value in result.items()))

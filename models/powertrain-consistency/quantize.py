@@ -19,13 +19,14 @@ import evaluate
 import export
 import fit
 import int8
+import program
 import train
 
 HERE = Path(__file__).parent
 
 
 def main():
-    options = evaluate.arguments(__doc__)
+    options = program.arguments(__doc__)
     recipe = tomllib.loads((HERE / "recipe.toml").read_text())
     document = tomllib.loads((HERE / "features.toml").read_text())
     weights = options.work / "weights.npz"

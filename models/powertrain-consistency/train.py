@@ -17,13 +17,14 @@ import evaluate
 import data
 import export
 import fit
+import program
 import report
 
 HERE = Path(__file__).parent
 
 
 def main():
-    options = evaluate.arguments(__doc__)
+    options = program.arguments(__doc__)
     recipe = tomllib.loads((HERE / "recipe.toml").read_text())
     document = tomllib.loads((HERE / "features.toml").read_text())
     training = gather(data.drives(options.telltale, options.work, recipe, "training"))

@@ -7,7 +7,6 @@ import os
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-import argparse
 import json
 import tomllib
 from pathlib import Path
@@ -16,23 +15,15 @@ import numpy as np
 
 import packs
 import health
+import program
 import resistance
 from health import int8
 
 HERE = Path(__file__).parent
 
 
-def arguments(what):
-    parser = argparse.ArgumentParser(description=what, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--telltale", required=True, type=Path, help="the binary that simulates and computes features")
-    parser.add_argument("--data", type=Path, help="not used: nothing here is recorded")
-    parser.add_argument("--work", required=True, type=Path, help="scratch folder")
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    return parser.parse_args()
-
-
 def main():
-    options = arguments(__doc__)
+    options = program.arguments(__doc__)
     recipe = tomllib.loads((HERE / "recipe.toml").read_text())
     test = packs.make(options.telltale, options.work, recipe, training=False)[1]
     result = figures(options, test, recipe)

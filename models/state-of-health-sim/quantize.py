@@ -10,8 +10,8 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 from pathlib import Path
 
 import packs  # noqa: F401, finds the folder of the shared modules
-import evaluate
 import export
+import program
 
 if __name__ == "__main__":
-    export.again(Path(__file__).parent, evaluate.arguments(__doc__).work)
+    export.again(Path(__file__).parent, program.arguments(__doc__).work)

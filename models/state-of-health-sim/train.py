@@ -19,6 +19,7 @@ import card
 import export
 import golden
 import health
+import program
 import resistance
 
 HERE = Path(__file__).parent
@@ -27,7 +28,7 @@ TEMPERATURE = -2  # the feature before the last
 
 
 def main():
-    options = evaluate.arguments(__doc__)
+    options = program.arguments(__doc__)
     recipe = tomllib.loads((HERE / "recipe.toml").read_text())
     training, test = packs.make(options.telltale, options.work, recipe)
     every = recipe["fit"]["every"]

@@ -8,7 +8,6 @@ import os
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # the order of sums, and with it the weights, must not depend on cores
 
-import argparse
 import json
 import sys
 import tomllib
@@ -19,29 +18,22 @@ import numpy as np
 import data
 import health
 import network
+import program
 from health import int8
 
 HERE = Path(__file__).parent
+RECORDINGS = "folder of the recordings (TELLTALE_DATA)"
 KINDS = ("int8", "f32", "linear")
 
 
 def main():
-    options = arguments(__doc__)
+    options = program.arguments(__doc__, RECORDINGS)
     recipe = tomllib.loads((HERE / "recipe.toml").read_text())
     result = everything(options, recipe)
     if options.json:
         print(json.dumps(result))
     else:
         print(markdown(result))
-
-
-def arguments(what):
-    parser = argparse.ArgumentParser(description=what, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--telltale", required=True, type=Path, help="the binary that computes features")
-    parser.add_argument("--data", required=True, type=Path, help="folder of the recordings (TELLTALE_DATA)")
-    parser.add_argument("--work", required=True, type=Path, help="scratch folder")
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    return parser.parse_args()
 
 
 def everything(options, recipe):

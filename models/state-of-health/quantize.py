@@ -11,6 +11,7 @@ from pathlib import Path
 
 import evaluate
 import export
+import program
 
 if __name__ == "__main__":
-    export.again(Path(__file__).parent, evaluate.arguments(__doc__).work)
+    export.again(Path(__file__).parent, program.arguments(__doc__, evaluate.RECORDINGS).work)

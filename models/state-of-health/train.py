@@ -19,13 +19,14 @@ import evaluate
 import export
 import golden
 import health
+import program
 import report
 
 HERE = Path(__file__).parent
 
 
 def main():
-    options = evaluate.arguments(__doc__)
+    options = program.arguments(__doc__, evaluate.RECORDINGS)
     recipe = tomllib.loads((HERE / "recipe.toml").read_text())
     result = evaluate.everything(options, recipe)
     report.write(HERE / "evaluation", result)
