@@ -1,5 +1,5 @@
-"""The resistance that the vehicle tells beside the simulator's own circuit, by temperature and age: short charges of packs that
-nothing is trained on, judged by `telltale replay` as a vehicle judges them."""
+"""The resistance that the vehicle tells beside the simulator's own circuit, by temperature and age: charges of packs that nothing
+is trained on, judged by `telltale replay` as a vehicle judges them."""
 
 import json
 from pathlib import Path
@@ -21,10 +21,8 @@ cycles = {cycles}
 [thermal]
 ambient_c = {ambient_c}
 swing_k = 0.0
-[charging]
-until = {until}
 [usage]
-plan = ["idle:900", "dc-charge", "idle:900", "park:86400"]
+plan = ["idle:{idle_s}", "dc-charge", "idle:900", "park:86400"]
 [periods]
 pack_ms = 1000
 cells_ms = 5000
@@ -32,30 +30,32 @@ cells_ms = 5000
 
 
 def figures(tool, work, recipe):
-    """Errors are shares of the cell's resistance over the recipe's pulse. -> a dict"""
+    """Errors are shares of the cell's resistance over pulses of the recipe's lengths, place by place over its first. -> a dict"""
     settings = recipe["resistance"]
     places = [(ambient, years) for ambient in settings["ambient_c"] for years in settings["years"]]
     each = [pack(tool, work, settings, n, *place) for n, place in enumerate(places)]
-    told, truth = (np.concatenate(values) for values in zip(*each))
+    told, truth = (np.concatenate(values, -1) for values in zip(*each))
     there = np.isfinite(told)
     return {
-        "pulse_s": settings["pulse_s"], **errors(told, truth), "correlation": float(np.corrcoef(told[there], truth[there])[0, 1]),
-        "by": [{"ambient_c": a, "years": y, **errors(*pair)} for (a, y), pair in zip(places, each)],
+        "pulse_s": settings["pulse_s"], "errors": [errors(told, of) for of in truth],
+        "correlation": float(np.corrcoef(told[there], truth[0][there])[0, 1]),
+        "by": [{"ambient_c": a, "years": y, **errors(told, of[0])} for (a, y), (told, of) in zip(places, each)],
     }
 
 
 def pack(tool, work, settings, number, ambient_c, years):
-    """-> ohms told and true [cells], NaN where none was told"""
+    """-> ohms told [cells], NaN where none was, and true [pulses, cells]"""
     vehicle, log, cells = (work / f"resistance.{end}" for end in ("toml", "log", "json"))
-    drawn = {"ambient_c": ambient_c, "years": years, "cycles": settings["cycles_a_year"] * years}
-    vehicle.write_text(VEHICLE.format(**drawn, **{k: settings[k] for k in ("hours", "begins_at", "until")}))
+    # Where in a step of the grid the plug goes in differs from pack to pack.
+    drawn = {"ambient_c": ambient_c, "years": years, "cycles": settings["cycles_a_year"] * years, "idle_s": 900 + 3 * number % 10}
+    vehicle.write_text(VEHICLE.format(**drawn, hours=settings["hours"], begins_at=settings["begins_at"]))
     program.run(tool, "simulate", "--seed", 700 + number, "--spec", vehicle, "--cells", cells, "-o", log)
     said = program.run(tool, "replay", "--catalog", CATALOG, "--model", HERE, "--json", log)
     log.unlink()
     subjects = {s["subject"]: s["resistance_ohm"] for told in json.loads(said.splitlines()[-1])["estimates"] for s in told["subjects"]}
     truth = json.loads(cells.read_text())
     told = np.array([subjects.get(cell["cell"]) for cell in truth], float)
-    return told, np.array([pulse(cell, settings["pulse_s"]) for cell in truth])
+    return told, np.array([[pulse(cell, seconds) for cell in truth] for seconds in settings["pulse_s"]])
 
 
 def pulse(cell, seconds):
