@@ -8,16 +8,13 @@
 
 mod fleet;
 
-use fleet::model::{approved, bundle, event};
-use fleet::{Fleet, Line, request};
+use fleet::directed::{ANN, file, now, repository, targets, world};
+use fleet::model::{bundle, event};
+use fleet::{Fleet, request};
 use hyper::StatusCode;
-use std::path::Path;
-use telltale_cloud::director::OtaConfig;
-use telltale_cloud::rollout::{Person, Plan, Verb};
+use telltale_cloud::rollout::Verb;
 use telltale_cloud::server::{Config, Server};
-use telltale_cloud::store::Store;
 use telltale_repository::key::SigningKey;
-use telltale_repository::metadata::{Envelope, Expires, Metadata, RoleKeys, Root, SPEC_VERSION, Targets};
 use telltale_wire::command::{CommandAck, CommandOutcome};
 use telltale_wire::desired::{Command, DesiredState, Feature, FeatureSwitch};
 use telltale_wire::digest::Digest;
@@ -26,105 +23,6 @@ use telltale_wire::record::{RawRecord, Record};
 use telltale_wire::sync::Batch;
 use telltale_wire::time::WallTime;
 use telltale_wire::update::UpdateStep;
-
-const ANN: Person<'static> = Person { name: "ann", why: "a test" };
-const BEN: Person<'static> = Person { name: "ben", why: "a test" };
-
-fn now() -> WallTime {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    WallTime(since.as_micros() as i64)
-}
-
-/// A repository that has a director's root alone, and the director's key.
-fn repository(dir: &Path) -> OtaConfig {
-    let (root, online) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
-    let by = |key: &SigningKey| RoleKeys { keyids: vec![key.id()], threshold: 1 };
-    let roles = [
-        ("root", by(&root)),
-        ("targets", by(&online)),
-        ("snapshot", by(&online)),
-        ("timestamp", by(&online)),
-    ];
-    let metadata = Metadata::Root(Root {
-        spec_version: SPEC_VERSION.into(),
-        version: 1,
-        expires: Expires::after(now(), 365),
-        consistent_snapshot: true,
-        keys: [&root, &online].map(|key| (key.id(), key.public().clone())).into(),
-        roles: roles.map(|(role, who)| (role.to_owned(), who)).into(),
-    });
-    std::fs::create_dir_all(dir.join("director")).unwrap();
-    std::fs::create_dir_all(dir.join("image")).unwrap();
-    std::fs::write(dir.join("director/1.root.json"), Envelope::signed(&metadata, [&root]).unwrap()).unwrap();
-    std::fs::write(dir.join("image/timestamp.json"), b"{\"signed\":{}}").unwrap();
-    std::fs::write(dir.join("secret.json"), b"{}").unwrap();
-    online.write(&dir.join("director.pem")).unwrap();
-    OtaConfig { repository: dir.to_owned(), key: dir.join("director.pem") }
-}
-
-struct World {
-    fleet: Fleet,
-    store: Store,
-    _dir: tempfile::TempDir,
-}
-
-async fn world() -> World {
-    let dir = tempfile::tempdir().unwrap();
-    let mut config = Config::new("", "");
-    config.limits.rollout_interval = std::time::Duration::from_secs(3_600);
-    config.ota = Some(repository(dir.path()));
-    let fleet = Fleet::start_with(config).await;
-    let store = fleet.store().await;
-    World { fleet, store, _dir: dir }
-}
-
-impl World {
-    async fn desired(&self, name: &str) -> u64 {
-        self.fleet.enroll(name).sync(&request(name, vec![])).await.unwrap().desired_state
-    }
-
-    async fn line(&self, name: &str) -> Line {
-        self.fleet.enroll(name).connect().await.unwrap()
-    }
-
-    async fn roll_out(&self, release: u32) -> (i64, String, Digest) {
-        let (path, digest) = approved(&self.store, release, now()).await;
-        let id = self.store.create_rollout(&path, &Plan::default(), "ann", "", now()).await.unwrap();
-        self.store.ask_rollout(id, Verb::Approve, BEN, now()).await.unwrap();
-        self.store.ask_rollout(id, Verb::Start, ANN, now()).await.unwrap();
-        self.store.advance_rollouts(now()).await.unwrap();
-        (id, path, digest)
-    }
-}
-
-async fn file(line: &mut Line, name: &str) -> Option<Vec<u8>> {
-    match line.get(&format!("/v1/ota/director/{name}")).await.unwrap() {
-        (StatusCode::OK, body) => Some(body),
-        (StatusCode::NOT_FOUND, _) => None,
-        other => panic!("{name}: {other:?}"),
-    }
-}
-
-/// The targets by way of timestamp and snapshot, as a vehicle goes.
-async fn targets(line: &mut Line) -> Targets {
-    let parse = |bytes: Vec<u8>| Envelope::parse(&bytes, "metadata").unwrap().metadata().unwrap();
-    let Metadata::Root(root) = parse(file(line, "1.root.json").await.unwrap()) else { panic!("no root") };
-    let check = |role: &str, bytes: &[u8]| {
-        Envelope::parse(bytes, role).unwrap().verify(role, &root.roles[role], &root.keys).unwrap();
-    };
-    let timestamp = file(line, "timestamp.json").await.unwrap();
-    check("timestamp", &timestamp);
-    let Metadata::Timestamp(timestamp) = parse(timestamp) else { panic!("no timestamp") };
-    let snapshot =
-        file(line, &format!("{}.snapshot.json", timestamp.meta["snapshot.json"].version)).await.unwrap();
-    check("snapshot", &snapshot);
-    let Metadata::Snapshot(snapshot) = parse(snapshot) else { panic!("no snapshot") };
-    let targets =
-        file(line, &format!("{}.targets.json", snapshot.meta["targets.json"].version)).await.unwrap();
-    check("targets", &targets);
-    let Metadata::Targets(targets) = parse(targets) else { panic!("no targets") };
-    targets
-}
 
 #[tokio::test]
 async fn a_vehicle_is_told_of_news_once_and_gets_its_own_targets() {
@@ -253,4 +151,42 @@ async fn a_server_without_a_repository_wants_nothing_and_a_wrong_key_is_refused(
     config.ota = Some(ota);
     let refused = Server::bind(config).await.err().unwrap();
     assert!(refused.to_string().contains("targets"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_vehicle_that_is_asking_while_something_new_is_signed_finds_what_it_began_with() {
+    let world = world().await;
+    world.desired("a").await;
+    world.roll_out(1).await;
+    let mut line = world.line("a").await;
+    let timestamp = file(&mut line, "timestamp.json").await.unwrap();
+    // Between the vehicle's first question and its second somebody wants something else of it, four times.
+    let vehicle = VehicleId::new("a").unwrap();
+    let later = WallTime(now().0 + 3_600_000_000);
+    for _ in 0..4 {
+        let command = Command::Feature(FeatureSwitch { feature: Feature::Updates, on: true });
+        world.store.command(&vehicle, &command, ("ann", "a test"), later, now()).await.unwrap();
+        world.desired("a").await;
+    }
+    assert_ne!(file(&mut line, "timestamp.json").await.unwrap(), timestamp);
+    for name in ["1.snapshot.json", "1.targets.json"] {
+        assert!(file(&mut line, name).await.is_some(), "{name}");
+    }
+    assert_eq!(targets(&mut line).await.version, 5);
+    // It is no archive, and nobody else's.
+    world
+        .store
+        .command(
+            &vehicle,
+            &Command::Feature(FeatureSwitch { feature: Feature::Updates, on: true }),
+            ("ann", "a test"),
+            later,
+            now(),
+        )
+        .await
+        .unwrap();
+    world.desired("a").await;
+    world.desired("b").await;
+    assert_eq!(file(&mut line, "1.snapshot.json").await, None);
+    assert_eq!(file(&mut world.line("b").await, "2.targets.json").await, None);
 }

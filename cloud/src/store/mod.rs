@@ -40,6 +40,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("ota.sql"),
     include_str!("trips.sql"),
     include_str!("drift.sql"),
+    include_str!("director.sql"),
 ];
 
 /// The first version that indexes statistics of signals.

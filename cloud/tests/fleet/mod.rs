@@ -31,6 +31,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
+pub mod directed;
 pub mod model;
 
 pub type Failure = Box<dyn Error + Send + Sync>;
@@ -202,6 +203,12 @@ impl Line {
 
     pub async fn get(&mut self, path: &str) -> Result<(StatusCode, Vec<u8>), Failure> {
         self.send(Request::get(format!("https://localhost{path}")).body(Full::default())?).await
+    }
+
+    pub async fn put(&mut self, path: &str, body: &str) -> Result<(StatusCode, String), Failure> {
+        let request = Request::put(format!("https://localhost{path}")).body(Full::from(body.to_owned()))?;
+        let (status, said) = self.send(request).await?;
+        Ok((status, String::from_utf8_lossy(&said).into_owned()))
     }
 
     async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Vec<u8>), Failure> {
