@@ -167,7 +167,11 @@ impl Server {
         };
         let store = Store::open(&config.db, config.limits.patience).await?;
         let director = match &config.ota {
-            Some(ota) => Some(Director::open(store.clone(), ota)?),
+            Some(ota) => {
+                let folder = std::path::absolute(&ota.repository);
+                store.set_repository(folder.as_ref().unwrap_or(&ota.repository)).await?;
+                Some(Director::open(store.clone(), ota)?)
+            }
             None => None,
         };
         let tls = TlsAcceptor::from(Arc::new(tls));

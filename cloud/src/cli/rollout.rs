@@ -23,8 +23,7 @@ pub(super) enum RolloutCommand {
     #[command(after_help = "\
 Example:
   telltale-cloud rollout example > plan.toml
-  telltale-cloud rollout create --db fleet.db --by ann --repository repo --model cell-fault/cell-fault-3.index \\
-    --plan plan.toml
+  telltale-cloud rollout create --db fleet.db --by ann --model cell-fault/cell-fault-3.index --plan plan.toml
   telltale-cloud rollout approve --db fleet.db --by ben 1
   telltale-cloud rollout start --db fleet.db --by ann 1")]
     Create {
@@ -38,7 +37,8 @@ Example:
         /// The plan, a TOML file.
         #[arg(long)]
         plan: PathBuf,
-        /// The repository's folder: the model must be signed for there, for the hardware that its index names.
+        /// The repository's folder: the model must be signed for there, for the hardware that its index names [default:
+        /// the one that the server of this database serves].
         #[arg(long, value_name = "DIR")]
         repository: Option<PathBuf>,
         /// As JSON.
@@ -125,7 +125,9 @@ impl RolloutCommand {
                 let text = read(&plan)?;
                 let plan = Plan::read(&text).with_context(|| format!("{}", plan.display()))?;
                 let store = db.open().await?;
-                if let Some(repository) = repository {
+                // Where the server runs on another machine, its folder is not here.
+                let known = store.repository().await?.filter(|folder| folder.is_dir());
+                if let Some(repository) = repository.or(known) {
                     signed_for(&store, &repository, &model).await?;
                 }
                 let id = store.create_rollout(&model, &plan, &by.name(), &by.why, now()).await?;

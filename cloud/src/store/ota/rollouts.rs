@@ -207,6 +207,31 @@ impl Store {
         .await?)
     }
 
+    /// Remembers where the server's repository is, for the commands that work on this database.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn set_repository(&self, folder: &std::path::Path) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO settings (name, value) VALUES ('repository', ?) \
+             ON CONFLICT DO UPDATE SET value = excluded.value",
+        )
+        .bind(folder.to_string_lossy().as_ref())
+        .execute(&self.writer)
+        .await?;
+        Ok(())
+    }
+
+    /// Where the repository of the server that served this database last is; `None` if it served without one.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn repository(&self) -> Result<Option<std::path::PathBuf>, StoreError> {
+        let sql = "SELECT value FROM settings WHERE name = 'repository'";
+        let value: Option<String> = sqlx::query_scalar(sql).fetch_optional(&self.readers).await?;
+        Ok(value.map(std::path::PathBuf::from))
+    }
+
     /// Puts vehicles into a group, or takes them out.
     ///
     /// # Errors
