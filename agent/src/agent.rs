@@ -17,7 +17,7 @@ use crate::prepare::{Assembled, Prepared};
 use crate::reload::{InForce, Reloader};
 use crate::state;
 use crate::store::{Clock, Store, StoreHandle};
-use crate::update::{self, Depot, Inbox, UpdateFacts, Updates, orders};
+use crate::update::{self, Depot, Inbox, UpdateFacts, Updates, keyring, orders};
 use crate::uplink::{self, LineConfig, Purse, Until, UplinkError, UplinkView};
 use anyhow::Context as _;
 use std::path::Path;
@@ -66,7 +66,11 @@ impl Agent {
         // Locked before the boot is counted: an agent that is turned away leaves no trace.
         let files = Directory::lock(directory)?;
         let boot = state::next_boot(directory)?;
-        let depot = config.update.as_ref().map(|update| Depot::open(update, &config.models)).transpose()?;
+        let depot = config
+            .update
+            .as_ref()
+            .map(|update| Depot::open(update, &config.models, keyring(update, &config.vehicle)));
+        let depot = depot.transpose()?;
         let depot = depot.map(Arc::new);
         if let Some(depot) = &depot {
             depot.start();

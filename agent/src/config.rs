@@ -235,7 +235,7 @@ impl Config {
             place(socket);
         }
         if let Some(update) = &mut self.update {
-            update.places().into_iter().for_each(place);
+            update.places().for_each(place);
         }
         if let Some(uplink) = &mut self.uplink {
             [&mut uplink.ca, &mut uplink.cert, &mut uplink.key].into_iter().for_each(place);

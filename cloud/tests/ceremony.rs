@@ -39,6 +39,7 @@ fn bundle(folder: &Path) {
         chunk_exponent: 10,
         parts: parts.iter().map(|(kind, bytes)| Part { kind: *kind, length: bytes.len() as u32 }).collect(),
         chunks: chunks.iter().map(|chunk| Digest::of(chunk)).collect(),
+        seal: None,
     };
     std::fs::create_dir_all(folder.join("index/cell-fault")).unwrap();
     std::fs::create_dir_all(folder.join("chunk")).unwrap();

@@ -101,6 +101,7 @@ pub(crate) fn bundle(release: u32, does: Does) -> (BundleIndex, Vec<Vec<u8>>) {
         chunk_exponent: exponent,
         parts: parts.iter().map(|(kind, part)| Part { kind: *kind, length: part.len() as u32 }).collect(),
         chunks: chunks.iter().map(|chunk| Digest::of(chunk)).collect(),
+        seal: None,
     };
     (index, chunks)
 }

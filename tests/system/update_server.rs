@@ -123,6 +123,7 @@ impl Model {
                 .map(|(kind, bytes)| Part { kind: *kind, length: bytes.len() as u32 })
                 .collect(),
             chunks: chunks.iter().map(|chunk| Digest::of(chunk)).collect(),
+            seal: None,
         };
         (index, chunks)
     }

@@ -150,11 +150,23 @@ pub enum UpdateReason {
     Withdrawn,
     /// The vehicle's configuration has no model of the family, and does not name it as one that may come.
     NotConfigured,
+    /// It is not sealed, and this vehicle takes sealed ones only.
+    NotSealed,
+    /// It is sealed, and this vehicle has no sealing key.
+    NoSealingKey,
+    /// It is sealed, and the director brings no content key for this vehicle.
+    NoContentKey,
+    /// Its content key was wrapped for another sealing key than this vehicle's.
+    OtherSealingKey,
+    /// Its wrapped content key does not open, or is not the one that the bundle is sealed with.
+    WrongContentKey,
+    /// A chunk that is the one that was signed for does not open.
+    NotOpened,
 }
 
 impl UpdateReason {
     /// All of them, in encoding order.
-    pub const ALL: [UpdateReason; 23] = [
+    pub const ALL: [UpdateReason; 29] = [
         Self::OtherHardware,
         Self::AgentTooOld,
         Self::OtherFeatures,
@@ -178,6 +190,12 @@ impl UpdateReason {
         Self::Asked,
         Self::Withdrawn,
         Self::NotConfigured,
+        Self::NotSealed,
+        Self::NoSealingKey,
+        Self::NoContentKey,
+        Self::OtherSealingKey,
+        Self::WrongContentKey,
+        Self::NotOpened,
     ];
 
     /// A few words for a person.
@@ -207,6 +225,12 @@ impl UpdateReason {
             Self::Asked => "asked for",
             Self::Withdrawn => "withdrawn",
             Self::NotConfigured => "the vehicle has no model of the family",
+            Self::NotSealed => "not sealed",
+            Self::NoSealingKey => "the vehicle has no sealing key",
+            Self::NoContentKey => "no content key for this vehicle",
+            Self::OtherSealingKey => "wrapped for another sealing key",
+            Self::WrongContentKey => "not its content key",
+            Self::NotOpened => "does not open",
         }
     }
 }

@@ -337,7 +337,8 @@ fn boundaries() -> Vec<(&'static str, Vec<Case>)> {
             "update-reason",
             variants!(UpdateReason: OtherHardware AgentTooOld OtherFeatures CatalogLacks NotNewer KnownBad
                 Pinned Unconfirmed NotVerified NotFetched NoSpace Damaged NotLoadable GoldenDiffers TooSlow
-                TooLarge NoOutput NotFinite Disagrees AttemptsUsed Asked Withdrawn NotConfigured),
+                TooLarge NoOutput NotFinite Disagrees AttemptsUsed Asked Withdrawn NotConfigured NotSealed
+                NoSealingKey NoContentKey OtherSealingKey WrongContentKey NotOpened),
         ),
         ("command-outcome", variants!(CommandOutcome: Done Refused Failed Expired Superseded Unknown)),
         ("quantity", estimates::quantities()),

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::load;
 use std::path::Path;
 use telltale_core::dbc::Severity;
+use telltale_seal::read_sealing_key;
 use telltale_trust::check_root;
 use telltale_wire::bundle::BundleName;
 
@@ -19,6 +20,13 @@ pub(super) fn check(check: &mut Check, config: &Config) {
         }
     }
     place::folder(check, "update.dir", &settings.dir);
+    if let Some(path) = settings.sealing_key.as_ref().filter(|path| path.exists())
+        && let Err(error) = read_sealing_key(path)
+    {
+        let hint =
+            "without it no sealed bundle is opened; a key that is lost is made anew by taking its file away";
+        check.add("update.sealing_key", Severity::Error, error.to_string(), Some(hint));
+    }
     if config.uplink.is_none() {
         let text = "without an `[uplink]` nothing is offered: only `telltale model install` brings updates"
             .to_owned();

@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, reason = "a command's output room")]
 
+use super::bundle_seal::SealArgs;
 use crate::campaign::Campaign;
 use crate::{golden, load};
 use anyhow::Context as _;
@@ -9,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use telltale_infer::Shape;
+use telltale_seal::read_content_key;
 use telltale_trust::{Floors, Folder, Identity, Roots, Stick, Verifier};
-use telltale_wire::bundle::{AgentVersion, Budget, BundleName, HardwareId};
+use telltale_wire::bundle::{AgentVersion, Budget, BundleName, CONFIGURATION, HardwareId};
 use telltale_wire::ids::VehicleId;
 use telltale_wire::time::WallTime;
 use telltale_workbench::bundle::{
@@ -44,7 +46,8 @@ Writes index/FAMILY/NAME-RELEASE.index and chunk/DIGEST below the output folder,
 have in common. Then: telltale-cloud repository add --from DIR FAMILY/NAME-RELEASE.index
 
 Example:
-  telltale bundle build models/cell-fault -o bundles --release 7 --hardware bench-a";
+  telltale bundle build models/cell-fault -o bundles --release 7 --hardware bench-a
+  telltale bundle build models/cell-fault -o bundles --release 8 --hardware bench-a --seal";
 
 #[derive(clap::Args)]
 #[command(after_help = BUILD_HELP)]
@@ -81,6 +84,8 @@ pub(crate) struct BuildArgs {
     /// Data that it was trained on, to be named by digest; may be given several times
     #[arg(long)]
     data: Vec<PathBuf>,
+    #[command(flatten)]
+    seal: SealArgs,
 }
 
 const CONFIGURATION_HELP: &str = "\
@@ -128,6 +133,8 @@ pub(crate) struct ConfigurationArgs {
     /// The oldest agent that takes it
     #[arg(long, default_value = env!("CARGO_PKG_VERSION"))]
     min_agent: AgentVersion,
+    #[command(flatten)]
+    seal: SealArgs,
 }
 
 const VERIFY_HELP: &str = "\
@@ -143,6 +150,9 @@ pub(crate) struct VerifyArgs {
     /// The index: FOLDER/index/FAMILY/NAME-RELEASE.index
     #[arg(required_unless_present = "stick", conflicts_with = "stick")]
     index: Option<PathBuf>,
+    /// The content key of a sealed bundle: its parts are opened too
+    #[arg(long, value_name = "FILE", conflicts_with = "stick")]
+    content_key: Option<PathBuf>,
     /// A stick: the folder with director/, image/, index/ and chunk/
     #[arg(long, requires_all = ["roots", "vehicle", "hardware"])]
     stick: Option<PathBuf>,
@@ -172,7 +182,12 @@ pub(crate) fn main(command: Command) -> anyhow::Result<()> {
 }
 
 fn make(args: BuildArgs) -> anyhow::Result<()> {
+    let name = match &args.family {
+        Some(family) => family.to_string(),
+        None => load::manifest(&args.model)?.1.name,
+    };
     let options = Options {
+        content_key: args.seal.key(&name, &args.output)?,
         family: args.family,
         release: args.release,
         hardware: args.hardware,
@@ -202,6 +217,7 @@ fn configure(args: ConfigurationArgs) -> anyhow::Result<()> {
         Campaign::parse(&load::read_text(path)?).with_context(|| format!("{}", path.display()))?;
     }
     let options = ConfigurationOptions {
+        content_key: args.seal.key(CONFIGURATION, &args.output)?,
         name: args.name,
         version: args.version,
         catalog: args.catalog,
@@ -240,6 +256,9 @@ fn show(bundle: &Bundle) -> anyhow::Result<()> {
             place.chunks.len()
         );
     }
+    if let Some(seal) = &index.seal {
+        println!("sealed    scheme {}, content key {}", seal.scheme, seal.key_id);
+    }
     println!("all       {} bytes in chunks of {}", index.length(), index.chunk_size());
     Ok(())
 }
@@ -262,8 +281,14 @@ fn verify(args: VerifyArgs) -> anyhow::Result<()> {
         (args.stick, args.roots, args.vehicle, args.hardware)
     else {
         let bundle = Bundle::open(&args.index.context("give an index or --stick")?)?;
-        bundle.verify()?;
-        println!("{}: whole, {} chunks", bundle.index.path(), bundle.index.chunks.len());
+        let key = args.content_key.as_deref().map(read_content_key).transpose()?;
+        bundle.verify(key.as_ref())?;
+        let opened = match (&bundle.index.seal, &key) {
+            (None, _) => "",
+            (Some(_), None) => ", sealed: not looked into",
+            (Some(_), Some(_)) => ", sealed, each opens",
+        };
+        println!("{}: whole, {} chunks{opened}", bundle.index.path(), bundle.index.chunks.len());
         return Ok(());
     };
     let read = |name: &str| {

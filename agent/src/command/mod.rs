@@ -3,6 +3,8 @@
 #[cfg(feature = "workbench")]
 pub(crate) mod bundle;
 #[cfg(feature = "workbench")]
+mod bundle_seal;
+#[cfg(feature = "workbench")]
 pub(crate) mod bus;
 mod bus_report;
 pub(crate) mod catalog;

@@ -4,12 +4,13 @@
 use crate::command::status::Place;
 use crate::config::Config;
 use crate::control::{self, AskError, Request};
-use crate::update::{Depot, ModelOrder};
+use crate::update::{Depot, ModelOrder, sealing_key};
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
+use telltale_seal::Keyring;
 
 const HELP: &str = "\
 Asks the running agent over its control socket; where none runs, what is kept in `update.dir` is read and changed.
@@ -27,6 +28,13 @@ read it. Keep it there until `telltale model list` says `self-tested` or later; 
 
 Example:
   telltale model install /media/usb && telltale model list";
+
+const KEY_HELP: &str = "\
+The cloud wraps the keys of sealed models for it: the agent tells it over its own line, once. Where a vehicle is made,
+compare it with what `telltale-cloud vehicle keys` prints.
+
+Example:
+  telltale model key --config telltale.toml";
 
 #[derive(clap::Subcommand)]
 #[command(after_help = HELP)]
@@ -67,6 +75,12 @@ pub(crate) enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// Print the public half of the vehicle's sealing key, which is made if it is not there
+    #[command(after_help = KEY_HELP)]
+    Key {
+        #[command(flatten)]
+        place: Place,
+    },
     /// Delete a release that does not run, and hold it to be bad no longer: it may be offered again
     Forget {
         /// The family
@@ -93,6 +107,7 @@ pub(crate) fn main(command: &Command) -> anyhow::Result<()> {
             let folder = folder.with_context(|| "the stick's folder can't be found")?;
             (ModelOrder::Install { folder }, place, false)
         }
+        Command::Key { place } => return key(place),
         Command::Forget { family, release, place } => {
             (ModelOrder::Forget { family: family.clone(), release: *release }, place, false)
         }
@@ -100,6 +115,13 @@ pub(crate) fn main(command: &Command) -> anyhow::Result<()> {
     let families = carry_out(order, place)?;
     let text = if json { format!("{families}\n") } else { page(&families) };
     Ok(io::stdout().lock().write_all(text.as_bytes())?)
+}
+
+fn key(place: &Place) -> anyhow::Result<()> {
+    let config = Config::read(&place.config)?;
+    let path = config.update.and_then(|settings| settings.sealing_key);
+    let path = path.with_context(|| format!("{} has no `update.sealing_key`", place.config.display()))?;
+    Ok(writeln!(io::stdout().lock(), "{}", sealing_key(&path)?.public())?)
 }
 
 /// By the running agent, or without it.
@@ -122,7 +144,8 @@ fn offline(order: &ModelOrder, place: &Place) -> anyhow::Result<Value> {
     if order.only_looks() && !settings.dir.exists() {
         return Ok(Value::Array(Vec::new()));
     }
-    let depot = Depot::open(settings, &config.models)?;
+    // Nothing is loaded here, so that nothing is opened.
+    let depot = Depot::open(settings, &config.models, Keyring::empty(config.vehicle.clone()))?;
     order.apply(&depot)?;
     if !order.only_looks() {
         log::info!("no agent runs: the next start finds it so; no record tells of it");

@@ -18,6 +18,12 @@ pub struct UpdateSettings {
     pub image_root: PathBuf,
     /// What this vehicle's hardware is called.
     pub hardware: HardwareId,
+    /// The file of the private key that content keys of sealed bundles are wrapped for, which the agent makes if it is
+    /// not there; without it no sealed bundle is taken.
+    pub sealing_key: Option<PathBuf>,
+    /// Whether bundles that are not sealed are refused.
+    #[serde(default)]
+    pub require_sealed: bool,
     /// Families that are taken though no model of them is configured: until their first release is committed, none of
     /// them runs.
     #[serde(default)]
@@ -123,14 +129,20 @@ impl UpdateSettings {
             self.families.iter().all(is_model),
             "`{CONFIGURATION}` is taken always: leave it out of `update.families`"
         );
+        anyhow::ensure!(
+            !self.require_sealed || self.sealing_key.is_some(),
+            "`update.require_sealed` without `update.sealing_key` would refuse every bundle"
+        );
         anyhow::ensure!((1..=100).contains(&self.attempts), "`update.attempts` is to be 1 to 100");
         anyhow::ensure!(self.differ_percent <= 100, "`update.differ_percent` is to be 0 to 100");
         Ok(())
     }
 
     /// The paths, to be resolved.
-    pub(super) fn places(&mut self) -> [&mut PathBuf; 3] {
+    pub(super) fn places(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         [&mut self.dir, &mut self.director_root, &mut self.image_root]
+            .into_iter()
+            .chain(&mut self.sealing_key)
     }
 
     /// How a candidate is watched before which there is this.
@@ -191,6 +203,7 @@ mod tests {
             ),
             ("differ_percent = 5", "differ_percent = 101", "`update.differ_percent`"),
             ("check_hours = 24", "check_hours = 0", "`update.check_hours`"),
+            ("require_sealed = false", "require_sealed = true", "without `update.sealing_key`"),
             ("hardware = \"ecu-a\"", "hardware = \"ECU A\"", "hardware id"),
         ] {
             let text = format!("{OTHERS}{}", section().replacen(from, to, 1));

@@ -13,7 +13,7 @@ use crate::load;
 use anyhow::Context as _;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use telltale_core::catalog::Catalog;
 use telltale_core::pipeline::{Beside, LoadedModel};
@@ -22,6 +22,7 @@ use telltale_core::update::{
     Arrangement, Before, Declined, Effect, Event, Failure, Family, Interest, Kept, Place, Release, Shelf,
     ShelfError, Slot, State, Step,
 };
+use telltale_seal::Keyring;
 use telltale_trust::Floors;
 use telltale_wire::bundle::{BundleIndex, BundleName};
 use telltale_wire::digest::{Digest, ShortDigest};
@@ -60,10 +61,12 @@ pub(crate) enum DepotError {
 /// See the module.
 pub(crate) struct Depot {
     inner: Mutex<Inner>,
+    keyring: Arc<Keyring>,
 }
 
 struct Inner {
     shelf: Shelf<Directory>,
+    keyring: Arc<Keyring>,
     families: BTreeMap<BundleName, Family>,
     /// What runs, as the pipeline that was assembled last.
     running: BTreeMap<BundleName, Arrangement>,
@@ -75,16 +78,23 @@ struct Inner {
 }
 
 impl Depot {
-    /// Opens what is kept of the configured models' families. One agent at a time may.
+    /// Opens what is kept of the configured models' families, and with the keyring what is sealed. One agent at a time
+    /// may.
     ///
     /// # Errors
     /// If the folder can't be used, or a configured model can't be read.
-    pub(crate) fn open(settings: &UpdateSettings, models: &[PathBuf]) -> anyhow::Result<Depot> {
+    pub(crate) fn open(
+        settings: &UpdateSettings,
+        models: &[PathBuf],
+        keyring: Keyring,
+    ) -> anyhow::Result<Depot> {
         let files = Directory::lock(&settings.dir).context("`update.dir`")?;
         let shelf = Shelf::new(files);
         let switches = Commands::open(commands_file(settings)).switches;
         let (families, running, backlog) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        let mut inner = Inner { shelf, families, running, backlog, unconfigured: Vec::new(), switches };
+        let keyring = Arc::new(keyring);
+        let (unconfigured, ring) = (Vec::new(), Arc::clone(&keyring));
+        let mut inner = Inner { shelf, keyring: ring, families, running, backlog, unconfigured, switches };
         inner.add(setup::family(), settings, Before::Setting)?;
         for folder in models {
             let (_, manifest) = load::manifest(folder)?;
@@ -106,7 +116,12 @@ impl Depot {
                 inner.unconfigured.push(name.clone());
             }
         }
-        Ok(Depot { inner: Mutex::new(inner) })
+        Ok(Depot { inner: Mutex::new(inner), keyring })
+    }
+
+    /// What sealed bundles are opened with.
+    pub(crate) fn keyring(&self) -> Arc<Keyring> {
+        Arc::clone(&self.keyring)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -387,8 +402,9 @@ impl Inner {
         let Place::Slot(slot) = place else { return Ok(None) };
         let kept = self.families.get(name).map(Family::kept);
         let Some(release) = kept.and_then(|kept| kept.slot(slot)).cloned() else { return Ok(None) };
-        let (index, model) = slot::load(&mut self.shelf, name, slot, &release, catalog)?;
-        Ok(Some(guard(model, budget, Some(latency(&index)))))
+        let keyring = Arc::clone(&self.keyring);
+        let (bundle, model) = slot::load(&mut self.shelf, &keyring, name, slot, &release, catalog)?;
+        Ok(Some(guard(model, budget, Some(latency(&bundle.index)))))
     }
 }
 

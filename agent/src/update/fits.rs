@@ -71,6 +71,7 @@ mod tests {
             chunk_exponent: 10,
             parts: vec![Part { kind: PartKind::Model, length: 1_000 }],
             chunks: vec![Digest::of(b"")],
+            seal: None,
         }
     }
 

@@ -3,6 +3,7 @@
 
 use crate::uplink::{Courier, CourierError};
 use std::sync::Arc;
+use telltale_seal::RecipientKey;
 use telltale_trust::{FetchError, Fetched, Transport};
 use telltale_wire::bundle::{Chunk, IndexPath, MAX_INDEX};
 use telltale_wire::desired;
@@ -45,6 +46,11 @@ pub(super) async fn index(courier: &Courier, path: &IndexPath) -> Result<Option<
 /// The file of commands, likewise.
 pub(super) async fn desired_state(courier: &Courier) -> Result<Option<Vec<u8>>, CourierError> {
     courier.get(&format!("{ROOT}/director/{}", desired::TARGET), desired::MAX_LEN).await
+}
+
+/// Tells the server the public half of this vehicle's sealing key.
+pub(super) async fn introduce(courier: &Courier, key: &RecipientKey) -> Result<(), CourierError> {
+    courier.put(&format!("{ROOT}/sealing-key"), key.to_string().into_bytes()).await
 }
 
 /// A chunk, likewise.

@@ -2,7 +2,7 @@
 //! own subjects, and the memory that the model takes.
 
 use super::depot::latency;
-use super::slot;
+use super::slot::{self, Bundle};
 use crate::files::Directory;
 use crate::golden;
 use crate::memory;
@@ -11,7 +11,8 @@ use telltale_core::catalog::Catalog;
 use telltale_core::pipeline::LoadedModel;
 use telltale_core::update::{Failure, Release, Shelf, Slot};
 use telltale_infer::Shape;
-use telltale_wire::bundle::{BundleIndex, BundleName, PartKind};
+use telltale_seal::Keyring;
+use telltale_wire::bundle::{BundleName, PartKind};
 use telltale_wire::update::UpdateReason;
 
 /// Runs of which the median counts as the latency.
@@ -19,7 +20,7 @@ const RUNS: usize = 21;
 
 /// Everything that the test needs, read under the depot's lock; the test itself needs none.
 pub(super) struct Exam {
-    index: BundleIndex,
+    bundle: Bundle,
     model: LoadedModel,
     onnx: Vec<u8>,
     golden: String,
@@ -34,20 +35,19 @@ impl Exam {
     /// As [`slot::load`].
     pub(super) fn prepare(
         shelf: &mut Shelf<Directory>,
+        keyring: &Keyring,
         family: &BundleName,
         slot: Slot,
         release: &Release,
         catalog: &Catalog,
     ) -> Result<Exam, Failure> {
         let before = memory::pss_bytes();
-        let (index, model) = slot::load(shelf, family, slot, release, catalog)?;
-        let golden = slot::text(shelf, &index, PartKind::Golden)?;
-        let onnx = shelf
-            .part(&index, PartKind::Model)
-            .map_err(|error| Failure { reason: UpdateReason::Damaged, why: error.to_string() })?;
+        let (bundle, model) = slot::load(shelf, keyring, family, slot, release, catalog)?;
+        let golden = bundle.text(shelf, PartKind::Golden)?;
+        let onnx = bundle.part(shelf, PartKind::Model)?;
         let layout = telltale_core::feature::Layout::new(&model.features, catalog)
             .map_err(|error| Failure { reason: UpdateReason::CatalogLacks, why: error.to_string() })?;
-        Ok(Exam { index, model, onnx, golden, subjects: layout.members(), before })
+        Ok(Exam { bundle, model, onnx, golden, subjects: layout.members(), before })
     }
 
     /// Runs it. May take seconds.
@@ -57,19 +57,23 @@ impl Exam {
     pub(super) fn run(mut self) -> Result<(), Failure> {
         let took = self.latency()?;
         let grown = memory::pss_bytes().saturating_sub(self.before);
-        if grown > u64::from(self.index.budget.memory_bytes) {
-            let why = format!("{grown} bytes, at most {} were signed for", self.index.budget.memory_bytes);
+        if grown > u64::from(self.bundle.index.budget.memory_bytes) {
+            let why =
+                format!("{grown} bytes, at most {} were signed for", self.bundle.index.budget.memory_bytes);
             return failed(UpdateReason::TooLarge, why);
         }
-        if took > latency(&self.index) {
-            let why =
-                format!("{} us, at most {} were signed for", took.as_micros(), self.index.budget.latency_us);
+        if took > latency(&self.bundle.index) {
+            let why = format!(
+                "{} us, at most {} were signed for",
+                took.as_micros(),
+                self.bundle.index.budget.latency_us
+            );
             return failed(UpdateReason::TooSlow, why);
         }
         let vectors = self.golden()?;
         log::info!(
             "the self-test of {} passed: {vectors} golden vectors, {} us a run, {} kB",
-            self.index.path(),
+            self.bundle.index.path(),
             took.as_micros(),
             grown / 1_000
         );
@@ -97,7 +101,7 @@ impl Exam {
             subjects,
             output_channel: self.model.manifest.output.channel,
         };
-        golden::check(&self.golden, &self.onnx, shape, self.index.golden_tolerance)
+        golden::check(&self.golden, &self.onnx, shape, self.bundle.index.golden_tolerance)
             .map_err(|why| Failure { reason: UpdateReason::GoldenDiffers, why })
     }
 }

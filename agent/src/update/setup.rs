@@ -2,13 +2,14 @@
 //! signed configuration brought. One that can't be used gives way to the one before it, down to the vehicle's own.
 
 use super::depot::{Depot, MAX_FALLBACKS};
-use super::slot::{damaged, text};
+use super::slot::Bundle;
 use crate::campaign::Campaign;
 use crate::config::Config;
 use crate::files::Directory;
 use crate::load;
 use telltale_core::catalog::Catalog;
 use telltale_core::update::{Arrangement, Event, Failure, Place, Release, Shelf, Slot};
+use telltale_seal::Keyring;
 use telltale_wire::bundle::{BundleName, CONFIGURATION, Documents, PartKind};
 use telltale_wire::update::UpdateReason;
 
@@ -73,7 +74,8 @@ impl Depot {
         let release = self
             .in_slot(&name, slot)
             .ok_or_else(|| Failure { reason: UpdateReason::Damaged, why: "its slot is empty".into() })?;
-        let (documents, campaign) = self.with_shelf(|shelf| read(shelf, &name, slot, &release))?;
+        let keyring = self.keyring();
+        let (documents, campaign) = self.with_shelf(|shelf| read(shelf, &keyring, &name, slot, &release))?;
         let not_loadable = |error: String| Failure { reason: UpdateReason::NotLoadable, why: error };
         let campaign = campaign.map(|text| Campaign::parse(&text)).transpose();
         let campaign = campaign.map_err(|error| not_loadable(format!("{error:#}")))?;
@@ -91,17 +93,18 @@ impl Depot {
 /// The parts of the configuration in a slot.
 fn read(
     shelf: &mut Shelf<Directory>,
+    keyring: &Keyring,
     name: &BundleName,
     slot: Slot,
     release: &Release,
 ) -> Result<(Option<Documents>, Option<String>), Failure> {
-    let index = shelf.index(name, slot, release).map_err(|error| damaged(&error))?;
-    let campaign =
-        index.place(PartKind::Campaign).map(|_| text(shelf, &index, PartKind::Campaign)).transpose()?;
-    if index.place(PartKind::Catalog).is_none() {
+    let bundle = Bundle::open(shelf, keyring, name, slot, release)?;
+    let has = |kind| bundle.index.place(kind);
+    let campaign = has(PartKind::Campaign).map(|_| bundle.text(shelf, PartKind::Campaign)).transpose()?;
+    if has(PartKind::Catalog).is_none() {
         return Ok((None, campaign));
     }
-    let bytes = shelf.part(&index, PartKind::Catalog).map_err(|error| damaged(&error))?;
+    let bytes = bundle.part(shelf, PartKind::Catalog)?;
     let documents = Documents::decode(&bytes).map_err(|error| Failure {
         reason: UpdateReason::NotLoadable,
         why: format!("its catalog: {error}"),

@@ -1,6 +1,7 @@
 //! The updates' thread: asks what the cloud offers, fetches, tests, watches, and carries out what the families' machines
 //! ask for. All that it does may be cut off anywhere: what follows is what was kept.
 
+mod introduce;
 mod offers;
 mod probation;
 mod tell;
@@ -114,6 +115,8 @@ impl Updates {
             later: Vec::new(),
             trouble: None,
             strangers: BTreeSet::new(),
+            locked: BTreeSet::new(),
+            introduction: Some(Instant::now()),
         };
         let thread = std::thread::Builder::new()
             .name("update".into())
@@ -136,10 +139,11 @@ impl Updates {
     }
 }
 
-/// An offer that was verified, with its index.
+/// An offer that was verified, with its index and, where it is sealed, the wrapped key that opens it.
 struct Held {
     index: Verified<BundleIndex>,
     bytes: Vec<u8>,
+    wrapped: Option<Vec<u8>>,
     source: Source,
 }
 
@@ -170,6 +174,10 @@ struct Worker {
     trouble: Option<String>,
     /// Offers of families that this vehicle does not have, that were told of.
     strangers: BTreeSet<Digest>,
+    /// Offers that the vehicle's keys don't open, that were told of: the bundle and the wrapped key that came with it.
+    locked: BTreeSet<(Digest, Option<Digest>)>,
+    /// When the cloud is told the public half of the sealing key; `None` once it knows it.
+    introduction: Option<Instant>,
 }
 
 impl Worker {
@@ -208,6 +216,7 @@ impl Worker {
         }
         self.watch().await;
         self.watch_configuration().await;
+        self.introduce().await;
         self.check_if_due().await;
         self.download().await;
         self.again().await;
@@ -301,7 +310,12 @@ impl Worker {
         else {
             return;
         };
-        let kept = self.ties.depot.with_shelf(|shelf| shelf.hold_index(name, slot, &release, &held.bytes));
+        let kept = self.ties.depot.with_shelf(|shelf| {
+            if let Some(wrapped) = &held.wrapped {
+                shelf.hold_key(name, slot, wrapped)?;
+            }
+            shelf.hold_index(name, slot, &release, &held.bytes)
+        });
         let event = match kept {
             Ok(_) => Event::Prepared,
             Err(error) => Event::Failed(Failure { reason: UpdateReason::NoSpace, why: error.to_string() }),
@@ -332,10 +346,11 @@ impl Worker {
             return self.event(name, event);
         }
         let catalog = self.ties.reloader.catalog.lock().await.catalog.clone();
-        let (depot, family) = (Arc::clone(&self.ties.depot), name.clone());
+        let (depot, family, keyring) =
+            (Arc::clone(&self.ties.depot), name.clone(), self.ties.depot.keyring());
         let test = move || {
             depot
-                .with_shelf(|shelf| Exam::prepare(shelf, &family, slot, &release, &catalog))
+                .with_shelf(|shelf| Exam::prepare(shelf, &keyring, &family, slot, &release, &catalog))
                 .and_then(Exam::run)
         };
         let event = match tokio::task::spawn_blocking(test).await {

@@ -23,6 +23,9 @@ use tokio_rustls::TlsConnector;
 /// A ping after this long without a sign of the server finds lines that died in silence.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
+/// The longest answer to what was given to the server, in bytes: a line of text.
+const MAX_WORD: usize = 1_024;
+
 /// Why one exchange failed.
 #[derive(Debug, Error)]
 pub(super) enum LineError {
@@ -110,6 +113,11 @@ impl Line {
     /// What stands at a path of the server, if that has at most so many bytes.
     pub(super) async fn get(&self, path: &str, most: usize) -> Result<(StatusCode, Bytes), LineError> {
         self.send(Request::get(self.url(path)).body(Full::new(Bytes::new()))?, most).await
+    }
+
+    /// Gives the server what is to stand at a path of it.
+    pub(super) async fn put(&self, path: &str, body: Bytes) -> Result<(StatusCode, Bytes), LineError> {
+        self.send(Request::put(self.url(path)).body(Full::new(body))?, MAX_WORD).await
     }
 
     fn url(&self, path: &str) -> String {

@@ -2,6 +2,7 @@
 
 use crate::transport::FetchError;
 use std::fmt;
+use telltale_seal::SealError;
 use telltale_wire::bundle::{BundleError, BundleName, HardwareId};
 use telltale_wire::time::WallTime;
 
@@ -210,6 +211,9 @@ pub enum Refusal {
     /// The index says another family, name, release or hardware than the metadata.
     #[error("the index is of another bundle or other hardware than the metadata says")]
     OtherBundle,
+    /// It is not sealed as this vehicle demands, or not for this vehicle.
+    #[error(transparent)]
+    Seal(SealError),
     /// The image repository's metadata for this path was not believed.
     #[error("{0}")]
     Metadata(TrustError),

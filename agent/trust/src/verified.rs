@@ -5,6 +5,7 @@ use crate::error::{Refusal, Side};
 use crate::refresh::Target;
 use serde::Deserialize;
 use std::ops::Deref;
+use telltale_seal::{ContentKey, Keyring, WrappedKey};
 use telltale_wire::bundle::{BundleError, BundleIndex, BundleName, Chunk, HardwareId, IndexPath, MAX_INDEX};
 use telltale_wire::desired;
 use telltale_wire::digest::Digest;
@@ -45,6 +46,7 @@ pub struct Offer {
     path: IndexPath,
     hardware: HardwareId,
     pin: Verified<Pin>,
+    wrapped_key: Option<WrappedKey>,
 }
 
 impl Offer {
@@ -58,6 +60,24 @@ impl Offer {
     #[must_use]
     pub const fn pin(&self) -> &Verified<Pin> {
         &self.pin
+    }
+
+    /// The content key that the director wrapped for this vehicle, if it did. Whether it opens, [`Offer::unlock`] says.
+    #[must_use]
+    pub const fn wrapped_key(&self) -> Option<&WrappedKey> {
+        self.wrapped_key.as_ref()
+    }
+
+    /// The content key of this offer's bundle; `None` if that lies open, and may.
+    ///
+    /// # Errors
+    /// [`Refusal::Seal`].
+    pub fn unlock(
+        &self,
+        index: &Verified<BundleIndex>,
+        keyring: &Keyring,
+    ) -> Result<Option<ContentKey>, Refusal> {
+        keyring.admit(index, self.wrapped_key.as_ref()).map_err(Refusal::Seal)
     }
 
     /// Takes the index that was fetched for this offer.
@@ -104,6 +124,9 @@ struct Custom {
     hardware_ids: Vec<HardwareId>,
     release: u32,
     family: BundleName,
+    /// The director's alone: the content key, wrapped for the vehicle.
+    #[serde(default)]
+    content_key: Option<String>,
 }
 
 impl Custom {
@@ -158,8 +181,10 @@ pub(crate) fn agreed(
         return Err(Refusal::Family { director: ours.family, image: theirs.family });
     }
     fits(&path, image, Side::Image, hardware)?;
+    let wrapped_key = ours.content_key.map(|text| text.parse::<WrappedKey>()).transpose();
+    let wrapped_key = wrapped_key.map_err(Refusal::Seal)?;
     let pin = Verified(Pin { length: director.length, digest });
-    Ok(Offer { path, hardware: hardware.clone(), pin })
+    Ok(Offer { path, hardware: hardware.clone(), pin, wrapped_key })
 }
 
 /// The desired state is the director's word alone: it holds commands and configuration, no model.

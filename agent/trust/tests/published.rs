@@ -59,6 +59,7 @@ fn index(release: u32) -> (BundleIndex, Vec<Vec<u8>>) {
         chunk_exponent: 10,
         parts: parts.iter().map(|(kind, bytes)| Part { kind: *kind, length: bytes.len() as u32 }).collect(),
         chunks: chunks.iter().map(|chunk| Digest::of(chunk)).collect(),
+        seal: None,
     };
     (index, chunks)
 }

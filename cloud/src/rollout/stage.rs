@@ -123,7 +123,11 @@ const fn is_fault(reason: UpdateReason) -> bool {
         | UpdateReason::Unconfirmed
         | UpdateReason::Asked
         | UpdateReason::Withdrawn
-        | UpdateReason::NotConfigured => false,
+        | UpdateReason::NotConfigured
+        | UpdateReason::NotSealed
+        | UpdateReason::NoSealingKey
+        | UpdateReason::NoContentKey
+        | UpdateReason::OtherSealingKey => false,
         UpdateReason::OtherFeatures
         | UpdateReason::KnownBad
         | UpdateReason::NotVerified
@@ -137,7 +141,9 @@ const fn is_fault(reason: UpdateReason) -> bool {
         | UpdateReason::NoOutput
         | UpdateReason::NotFinite
         | UpdateReason::Disagrees
-        | UpdateReason::AttemptsUsed => true,
+        | UpdateReason::AttemptsUsed
+        | UpdateReason::WrongContentKey
+        | UpdateReason::NotOpened => true,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Why an index or a chunk was refused.
 
-use super::{FORMAT, MAX_INDEX, MAX_LENGTH};
+use super::{MAX_INDEX, MAX_LENGTH, SEAL_SCHEME, SEALED_FORMAT};
 use core::fmt;
 
 /// Why an index was not written or read, or a chunk not taken.
@@ -13,6 +13,8 @@ pub enum BundleError {
     },
     /// A newer builder made it.
     NewerFormat(u16),
+    /// A newer builder sealed it, by this scheme.
+    NewerSeal(u8),
     /// The bytes are no index.
     Malformed,
     /// Too few or too many of something.
@@ -67,7 +69,13 @@ impl fmt::Display for BundleError {
             Self::NewerFormat(format) => {
                 write!(
                     f,
-                    "the bundle's index has format {format}, this reads {FORMAT}: update the agent first"
+                    "the bundle's index has format {format}, this reads {SEALED_FORMAT}: update the agent first"
+                )
+            }
+            Self::NewerSeal(scheme) => {
+                write!(
+                    f,
+                    "the bundle is sealed by scheme {scheme}, this opens {SEAL_SCHEME}: update the agent first"
                 )
             }
             Self::Malformed => f.write_str("the bytes are no bundle's index"),

@@ -5,21 +5,24 @@
 //! verified when it arrives, a cut download goes on where it was, and a vehicle fetches only the chunks that it does
 //! not hold from an earlier release. A part begins at a chunk boundary: a change in one shifts no other.
 //!
-//! Its bytes: the format ([`FORMAT`], a postcard varint) and the index in postcard, without anything behind it. A
-//! reader refuses a newer format; a new field needs one. Names in it are also names of files and of roles, so their
-//! letters are few ([`BundleName`]).
+//! Its bytes: the format (a postcard varint) and the index in postcard, without anything behind it. A reader refuses a
+//! newer format; a new field needs one. What is not sealed is written in the first, [`FORMAT`], and stays readable for
+//! every agent; in [`SEALED_FORMAT`] a [`Seal`] stands behind the index. Names in it are also names of files and of roles,
+//! so their letters are few ([`BundleName`]).
 
 mod documents;
 mod error;
 mod layout;
 mod name;
 mod part;
+mod seal;
 
 pub use documents::{Document, Documents, MAX_DOCUMENTS};
 pub use error::BundleError;
 pub use layout::{Chunk, PartPlace, chunk_exponent, chunks_of};
 pub use name::{AgentVersion, BundleName, HardwareId, IndexPath, InvalidName};
 pub use part::{Part, PartKind};
+pub use seal::{SEAL_OVERHEAD, SEAL_SCHEME, Seal};
 
 use crate::digest::Digest;
 use crate::unit::Unit;
@@ -30,8 +33,11 @@ use serde::{Deserialize, Serialize};
 /// The family of the configurations: catalog and campaign, which are released apart from models. No model is in it.
 pub const CONFIGURATION: &str = "configuration";
 
-/// The format that this writes, the first bytes of an index.
+/// The format of an index whose chunks lie open; its first byte.
 pub const FORMAT: u16 = 1;
+
+/// The format of an index whose chunks are sealed. An agent that knows only [`FORMAT`] refuses it by its number.
+pub const SEALED_FORMAT: u16 = 2;
 
 /// The longest index in bytes; what decodes from it takes at most 4 MB.
 pub const MAX_INDEX: usize = 128 * 1024;
@@ -94,6 +100,10 @@ pub struct BundleIndex {
     pub parts: Vec<Part>,
     /// The digests of all chunks, part after part.
     pub chunks: Vec<Digest>,
+    /// How the chunks are sealed; `None` where they lie open. Lengths and digests are those of the sealed bytes, so that
+    /// whoever stores, carries and verifies chunks needs no key.
+    #[serde(skip)]
+    pub seal: Option<Seal>,
 }
 
 /// A signal that a model needs.
@@ -121,7 +131,11 @@ impl BundleIndex {
     /// Every [`BundleError`] on an index that breaks a rule of its type.
     pub fn encode(&self) -> Result<Vec<u8>, BundleError> {
         self.check()?;
-        let bytes = postcard::to_allocvec(&(FORMAT, self)).map_err(|_| BundleError::Malformed)?;
+        let bytes = match &self.seal {
+            None => postcard::to_allocvec(&(FORMAT, self)),
+            Some(seal) => postcard::to_allocvec(&(SEALED_FORMAT, self, seal)),
+        };
+        let bytes = bytes.map_err(|_| BundleError::Malformed)?;
         if bytes.len() > MAX_INDEX {
             return Err(BundleError::TooLong { len: bytes.len() });
         }
@@ -137,12 +151,14 @@ impl BundleIndex {
             return Err(BundleError::TooLong { len: bytes.len() });
         }
         let (format, rest) = postcard::take_from_bytes::<u16>(bytes).map_err(|_| BundleError::Malformed)?;
-        match format {
-            FORMAT => {}
+        let read = match format {
+            FORMAT => postcard::take_from_bytes::<Self>(rest),
+            SEALED_FORMAT => postcard::take_from_bytes::<(Self, Seal)>(rest)
+                .map(|((index, seal), behind)| (Self { seal: Some(seal), ..index }, behind)),
             0 => return Err(BundleError::Malformed),
             newer => return Err(BundleError::NewerFormat(newer)),
-        }
-        let (index, behind) = postcard::take_from_bytes::<Self>(rest).map_err(|_| BundleError::Malformed)?;
+        };
+        let (index, behind) = read.map_err(|_| BundleError::Malformed)?;
         if !behind.is_empty() {
             return Err(BundleError::Malformed);
         }
@@ -189,7 +205,8 @@ impl BundleIndex {
         }
         rule("a budget is above 0", self.budget.latency_us > 0 && self.budget.memory_bytes > 0)?;
         count("parts", self.parts.len(), 1..=MAX_PARTS)?;
-        self.check_layout()
+        self.check_layout()?;
+        self.check_seal()
     }
 }
 

@@ -31,6 +31,7 @@ fn index() -> BundleIndex {
         chunk_exponent: 10,
         chunks: digests.collect(),
         parts: parts.iter().map(|(kind, part)| Part { kind: *kind, length: part.len() as u32 }).collect(),
+        seal: None,
     }
 }
 
@@ -66,8 +67,8 @@ fn whatever_a_flipped_bit_reads_as_keeps_the_rules() {
 #[test]
 fn a_newer_format_is_named_and_a_long_index_not_read() {
     let mut bytes = index().encode().unwrap();
-    bytes[0] = 2;
-    assert_eq!(BundleIndex::decode(&bytes), Err(BundleError::NewerFormat(2)));
+    bytes[0] = 3;
+    assert_eq!(BundleIndex::decode(&bytes), Err(BundleError::NewerFormat(3)));
     let len = MAX_INDEX + 1;
     assert_eq!(BundleIndex::decode(&vec![1; len]), Err(BundleError::TooLong { len }));
 }
@@ -240,4 +241,43 @@ fn a_configuration_has_its_own_parts_and_a_model_has_none_of_them() {
     both.parts.push(Part { kind: PartKind::Campaign, length: 1 });
     both.chunks.push(Digest([1; 32]));
     assert!(matches!(both.encode(), Err(BundleError::Rule(_))));
+}
+
+/// The same with parts long enough to be sealed.
+fn sealed() -> BundleIndex {
+    let seal = Some(Seal { scheme: SEAL_SCHEME, key_id: Digest([9; 32]) });
+    let mut index = BundleIndex { seal, ..index() };
+    index.parts[1].length = 41;
+    index.parts[3].length = 2_000;
+    index
+}
+
+#[test]
+fn a_seal_stands_in_a_format_of_its_own_and_is_held_to_its_rules() {
+    let good = sealed();
+    let bytes = good.encode().unwrap();
+    assert_eq!((bytes[0], BundleIndex::decode(&bytes)), (SEALED_FORMAT as u8, Ok(good.clone())));
+    assert_eq!((good.chunk_size(), good.content_size(), index().content_size()), (1_024, 984, 1_024));
+    for cut in 0..bytes.len() {
+        assert!(BundleIndex::decode(&bytes[..cut]).is_err(), "cut at {cut}");
+    }
+    let longer = [bytes.as_slice(), &[0]].concat();
+    assert_eq!(BundleIndex::decode(&longer), Err(BundleError::Malformed));
+    // Nobody makes it an open one by its first byte, and an open one has no seal that somebody could add.
+    let opened = [&[FORMAT as u8], &bytes[1..]].concat();
+    assert_eq!(BundleIndex::decode(&opened), Err(BundleError::Malformed));
+    let mut open = index().encode().unwrap();
+    open[0] = SEALED_FORMAT as u8;
+    assert_eq!(BundleIndex::decode(&open), Err(BundleError::Malformed));
+
+    let mut newer = sealed();
+    newer.seal = Some(Seal { scheme: 2, key_id: Digest([9; 32]) });
+    let mut short = sealed();
+    short.parts[1].length = SEAL_OVERHEAD as u32;
+    let rule = BundleError::Rule("a sealed chunk is longer than its nonce and its tag");
+    for (bad, expected) in [(newer, BundleError::NewerSeal(2)), (short, rule)] {
+        assert_eq!(bad.encode(), Err(expected));
+        let bytes = postcard::to_allocvec(&(SEALED_FORMAT, &bad, bad.seal.unwrap())).unwrap();
+        assert_eq!(BundleIndex::decode(&bytes), Err(expected));
+    }
 }

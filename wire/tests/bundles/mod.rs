@@ -26,6 +26,7 @@ pub(crate) fn indexes() -> Vec<Case> {
         // A model's kinds of part; a configuration's are in its own case.
         parts: PartKind::ALL.into_iter().zip(lengths).map(|(kind, length)| Part { kind, length }).collect(),
         chunks: (0..8).map(|i| Digest([i; 32])).collect(),
+        seal: None,
     };
     let mut newer = index.clone();
     newer.parts[6] = Part { kind: PartKind::Other(200), length: 1 };
@@ -46,6 +47,8 @@ pub(crate) fn indexes() -> Vec<Case> {
         chunks: (0..3).map(|i| Digest([i; 32])).collect(),
         ..index.clone()
     };
+    let seal = Some(Seal { scheme: SEAL_SCHEME, key_id: Digest([0xa5; 32]) });
+    let sealed = BundleIndex { seal, ..index.clone() };
     let cases = [case("index", index), case("index-with-a-newer-part", newer)];
     let documents = Documents {
         files: vec![
@@ -56,5 +59,6 @@ pub(crate) fn indexes() -> Vec<Case> {
     let bytes = documents.encode().unwrap();
     let reads = move |bytes: &[u8]| Documents::decode(bytes).as_ref() == Ok(&documents);
     let documents = Case { label: "documents".into(), bytes, reads: Box::new(reads) };
-    cases.into_iter().chain([case("index-of-a-configuration", configuration), documents]).collect()
+    let more = [case("index-of-a-configuration", configuration), documents, case("sealed-index", sealed)];
+    cases.into_iter().chain(more).collect()
 }

@@ -569,6 +569,7 @@ const fn is_its_fault(reason: UpdateReason) -> bool {
         | UpdateReason::NotFinite
         | UpdateReason::Disagrees
         | UpdateReason::AttemptsUsed
+        | UpdateReason::NotOpened
         | UpdateReason::Asked => true,
         // The vehicle's, the line's, the disk's or nobody's.
         UpdateReason::OtherHardware
@@ -584,6 +585,11 @@ const fn is_its_fault(reason: UpdateReason) -> bool {
         | UpdateReason::NoSpace
         | UpdateReason::Damaged
         | UpdateReason::Withdrawn
-        | UpdateReason::NotConfigured => false,
+        | UpdateReason::NotConfigured
+        | UpdateReason::NotSealed
+        | UpdateReason::NoSealingKey
+        | UpdateReason::NoContentKey
+        | UpdateReason::OtherSealingKey
+        | UpdateReason::WrongContentKey => false,
     }
 }

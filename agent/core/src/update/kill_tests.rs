@@ -11,15 +11,16 @@ use crate::storage::disk::{Disk, Faults};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use telltale_wire::bundle::{
-    AgentVersion, Budget, BundleIndex, BundleName, HardwareId, Part, PartKind, chunks_of,
+    AgentVersion, Budget, BundleIndex, BundleName, HardwareId, Part, PartKind, SEAL_SCHEME, Seal, chunks_of,
 };
 use telltale_wire::digest::Digest;
 use telltale_wire::update::{RunFigures, UpdateReason};
 
-/// A signed bundle.
+/// A signed bundle, sealed: the shelf keeps what comes, and the vehicle's wrapped key beside it.
 struct Bundle {
     release: Release,
     index: Vec<u8>,
+    key: Vec<u8>,
     chunks: Vec<Vec<u8>>,
     parts: Vec<(PartKind, Vec<u8>)>,
 }
@@ -31,7 +32,7 @@ fn bundle(number: u32) -> Bundle {
         (kind, bytes.collect::<Vec<u8>>())
     };
     let parts = vec![
-        part(PartKind::Model, 4_100),
+        part(PartKind::Model, 4_200),
         part(PartKind::Manifest, 300),
         part(PartKind::Features, 500),
         part(PartKind::Golden, 1_500),
@@ -53,11 +54,12 @@ fn bundle(number: u32) -> Bundle {
         chunk_exponent: 10,
         parts: parts.iter().map(|(kind, bytes)| Part { kind: *kind, length: bytes.len() as u32 }).collect(),
         chunks: chunks.iter().map(|chunk| Digest::of(chunk)).collect(),
+        seal: Some(Seal { scheme: SEAL_SCHEME, key_id: Digest::of(b"content key") }),
     };
     let version = index.version.clone();
     let index = index.encode().unwrap();
     let release = Release { number, version, bundle: Digest::of(&index) };
-    Bundle { release, index, chunks, parts }
+    Bundle { release, index, key: vec![number as u8; 112], chunks, parts }
 }
 
 /// How the release of a way fares.
@@ -191,6 +193,7 @@ impl Vehicle<'_> {
         let fate = if offer == 2 { self.fate } else { Fate::Good };
         match update.state {
             State::Offered => {
+                self.ok(shelf.hold_key(&family.kept().family, update.slot, &offered.key))?;
                 self.ok(shelf.hold_index(&family.kept().family, update.slot, &release, &offered.index))?;
                 Ok(Some(Event::Prepared))
             }
@@ -272,6 +275,8 @@ impl Vehicle<'_> {
             return Err(Cut);
         }
         let index = index.unwrap_or_else(|error| panic!("there is no model: {error}"));
+        let key = shelf.key_bytes(&family.kept().family, slot);
+        assert_eq!(key.as_ref().ok(), Some(&Some(signed.key.clone())), "a bundle is held that nothing opens");
         for (kind, bytes) in &signed.parts {
             let held = shelf.part(&index, *kind).unwrap_or_else(|error| panic!("there is no model: {error}"));
             assert_eq!(held, *bytes, "a byte runs that nobody signed");
@@ -335,6 +340,12 @@ fn history(bundles: &[Bundle], fate: Fate, seed: u64, cuts: &[u64]) -> (Kept, u6
     let needed: BTreeSet<Digest> = Slot::BOTH.into_iter().filter_map(index).flat_map(|i| i.chunks).collect();
     let chunks = vehicle.disk.names().iter().filter(|name| name.ends_with(".chunk")).count();
     assert_eq!(chunks, needed.len(), "nothing is left behind");
+    let keys = vehicle.disk.names().iter().filter(|name| name.ends_with(".key")).count();
+    assert_eq!(
+        keys,
+        Slot::BOTH.into_iter().filter_map(index).count(),
+        "each index has its key, and no other"
+    );
     (kept, operations, vehicle.cut_in)
 }
 

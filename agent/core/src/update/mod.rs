@@ -23,5 +23,5 @@ mod tests;
 pub use codec::{CodecError, decode, encode};
 pub use family::{Arrangement, Declined, Effect, Event, Failure, Family, Interest, Step, Told};
 pub use policy::{Before, Policy, Stage};
-pub use shelf::{Shelf, ShelfError};
+pub use shelf::{MAX_KEY, Shelf, ShelfError};
 pub use state::{Bad, Kept, MAX_BAD, Place, Progress, Release, Slot, State, Update};

@@ -2,7 +2,8 @@
 //! digests, which releases share. What is read is held against the digest that the state names, every time: a byte
 //! that was never verified, or that the flash has lost since, is not given out.
 //!
-//! One flat directory: `FAMILY.state`, `FAMILY.a.index`, `FAMILY.b.index`, `HEX.chunk`.
+//! One flat directory: `FAMILY.state`, `FAMILY.a.index`, `FAMILY.b.index`, `HEX.chunk`; beside the index of a sealed bundle
+//! `FAMILY.a.key`, which opens for this vehicle alone. Chunks lie there as they came: sealed ones sealed.
 
 use super::codec::{self, CodecError};
 use super::state::{Kept, Release, Slot};
@@ -15,6 +16,10 @@ use thiserror::Error;
 const STATE: &str = ".state";
 const INDEX: &str = ".index";
 const CHUNK: &str = ".chunk";
+const KEY: &str = ".key";
+
+/// The longest wrapped key that is kept, in bytes.
+pub const MAX_KEY: usize = 1024;
 
 /// Why something could not be read from the shelf, or put there.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
@@ -106,6 +111,24 @@ impl<S: Storage> Shelf<S> {
         Ok(index)
     }
 
+    /// Puts the wrapped key of a slot's bundle beside its index: durable when this returns. To be done before
+    /// [`Shelf::hold_index`], so that no index waits for its key.
+    ///
+    /// # Errors
+    /// [`StorageError`]; the key before it, or this one, is there.
+    pub fn hold_key(&mut self, family: &BundleName, slot: Slot, wrapped: &[u8]) -> Result<(), StorageError> {
+        state::replace(&mut self.storage, &key_name(family, slot), wrapped)
+    }
+
+    /// The wrapped key of a slot's bundle, whatever it is; `None` if there is none. Whether it fits, the seal says.
+    ///
+    /// # Errors
+    /// [`ShelfError::Storage`].
+    pub fn key_bytes(&mut self, family: &BundleName, slot: Slot) -> Result<Option<Vec<u8>>, ShelfError> {
+        let bytes = state::read(&mut self.storage, &key_name(family, slot))?;
+        Ok(bytes.filter(|bytes| bytes.len() <= MAX_KEY))
+    }
+
     /// The index in a slot, if it is that of the release.
     ///
     /// # Errors
@@ -169,7 +192,7 @@ impl<S: Storage> Shelf<S> {
         self.storage.sync_dir()
     }
 
-    /// A part of a bundle, whole; every chunk of it is verified again.
+    /// A part of a bundle as it came, whole; every chunk of it is verified again. Of a sealed bundle it is sealed.
     ///
     /// # Errors
     /// [`ShelfError`].
@@ -184,7 +207,7 @@ impl<S: Storage> Shelf<S> {
         Ok(bytes)
     }
 
-    /// Deletes indexes and chunks that none of these families needs; gives how many files went.
+    /// Deletes indexes, keys and chunks that none of these families needs; gives how many files went.
     ///
     /// # Errors
     /// [`StorageError`]; some may have gone.
@@ -194,13 +217,16 @@ impl<S: Storage> Shelf<S> {
             for (slot, release) in kept.needed() {
                 needed.insert(index_name(&kept.family, slot));
                 if let Ok(index) = self.index(&kept.family, slot, release) {
+                    if index.seal.is_some() {
+                        needed.insert(key_name(&kept.family, slot));
+                    }
                     needed.extend(index.chunks().map(|chunk| chunk_name(&chunk.digest)));
                 }
             }
         }
         let mut gone = 0;
         for name in self.storage.list()? {
-            let is_ours = [INDEX, CHUNK].iter().any(|end| name.ends_with(end));
+            let is_ours = [INDEX, CHUNK, KEY].iter().any(|end| name.ends_with(end));
             if is_ours && !needed.contains(&name) {
                 self.storage.remove(&name)?;
                 gone += 1;
@@ -232,6 +258,10 @@ fn read_index(file: &str, release: &Release, bytes: &[u8]) -> Result<BundleIndex
 
 fn index_name(family: &BundleName, slot: Slot) -> String {
     format!("{family}.{}{INDEX}", slot.letter())
+}
+
+fn key_name(family: &BundleName, slot: Slot) -> String {
+    format!("{family}.{}{KEY}", slot.letter())
 }
 
 fn chunk_name(digest: &Digest) -> String {

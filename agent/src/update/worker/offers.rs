@@ -2,12 +2,14 @@
 
 use super::{Held, RETRY, RETRY_SOON, Worker, YIELD};
 use crate::update::fits::fits;
+use crate::update::slot::locked;
 use crate::update::source::Source;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use telltale_core::update::{Event, Interest, Release, Told};
-use telltale_trust::{Offer, Pin, Stick, Verified};
+use telltale_core::update::{Event, Failure, Interest, Release, Told};
+use telltale_seal::WrappedKey;
+use telltale_trust::{Offer, Pin, Refusal, Stick, Verified};
 use telltale_wire::bundle::{BundleIndex, BundleName, IndexPath};
 use telltale_wire::digest::Digest;
 use telltale_wire::time::WallTime;
@@ -168,12 +170,31 @@ impl Worker {
             Err(why) => return self.refused(&offer.path().to_string(), &why),
         };
         let release = Release { number, version: index.version.clone(), bundle };
+        if let Err(refusal) = offer.unlock(&index, &self.ties.depot.keyring()) {
+            return self.locked(name, release, offer, &refusal);
+        }
+        let wrapped = index.seal.and(offer.wrapped_key()).map(WrappedKey::to_bytes);
         let most = u64::from(self.ties.settings.max_mib) << 20;
         let fitting = fits(&index, &self.ties.reloader.catalog.lock().await.catalog, most);
         // One of another release ends here.
         self.downloads.remove(name);
-        self.held.insert(name.clone(), Held { index, bytes, source: source.clone() });
+        self.held.insert(name.clone(), Held { index, bytes, wrapped, source: source.clone() });
         self.event(name, Event::Offered(release, fitting));
+    }
+
+    /// An offer whose seal this vehicle does not open, or that lacks one: told once in a start. It is no affair of the
+    /// family's machine: the same bundle may come with another key.
+    fn locked(&mut self, name: &BundleName, release: Release, offer: &Offer, refusal: &Refusal) {
+        let wrapped = offer.wrapped_key().map(|key| Digest::of(&key.to_bytes()));
+        if self.locked.len() >= MAX_STRANGERS || !self.locked.insert((release.bundle, wrapped)) {
+            return;
+        }
+        let Failure { reason, why } = match refusal {
+            Refusal::Seal(error) => locked(error),
+            other => Failure { reason: UpdateReason::NotVerified, why: other.to_string() },
+        };
+        let reason = Some(reason);
+        self.record(name, Told { release: Some(release), step: UpdateStep::Refused, reason, why });
     }
 
     /// The index of an offer: the one in the slot, if it is that one, or the server's.

@@ -5,8 +5,10 @@ use super::{BuildError, open};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use telltale_core::feature::FeatureSpec;
 use telltale_core::model::Manifest;
+use telltale_seal::ContentKey;
 use telltale_wire::bundle::*;
 use telltale_wire::digest::Digest;
 use telltale_wire::unit::Unit;
@@ -30,6 +32,8 @@ pub struct Options {
     pub author: Option<String>,
     /// The data that it was trained on, named there by digest.
     pub data: Vec<PathBuf>,
+    /// What its chunks are sealed with; `None` to leave them open.
+    pub content_key: Option<Arc<ContentKey>>,
     /// Runs the model on its golden vectors before anything is written: a sentence on what is wrong.
     pub examine: fn(&Examined<'_>) -> Result<(), String>,
 }
@@ -117,28 +121,36 @@ pub fn build(folder: &Path, out: &Path, options: &Options) -> Result<Built, Buil
         chunk_exponent: 0,
         parts: Vec::new(),
         chunks: Vec::new(),
+        seal: None,
     };
-    write_bundle(&folder.path, out, index, &parts)
+    write_bundle(&folder.path, out, index, &parts, options.content_key.as_deref())
 }
 
-/// Writes the bundle of these parts, and completes its index by them.
+/// Writes the bundle of these parts, sealed if there is a key, and completes its index by them.
 pub(super) fn write_bundle(
     from: &Path,
     out: &Path,
     mut index: BundleIndex,
     parts: &[(PartKind, Vec<u8>)],
+    key: Option<&ContentKey>,
 ) -> Result<Built, BuildError> {
     let length: u64 = parts.iter().map(|(_, bytes)| bytes.len() as u64).sum();
-    let exponent = chunk_exponent(length);
-    let chunks: Vec<&[u8]> = parts.iter().flat_map(|(_, bytes)| chunks_of(bytes, exponent)).collect();
     index.hardware.sort();
     index.hardware.dedup();
-    index.chunk_exponent = exponent;
-    let part = |(kind, bytes): &(PartKind, Vec<u8>)| Part {
-        kind: *kind,
-        length: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
-    };
-    index.parts = parts.iter().map(part).collect();
+    index.chunk_exponent = chunk_exponent(length);
+    index.seal = key.map(ContentKey::seal_of);
+    let mut chunks: Vec<Vec<u8>> = Vec::new();
+    for (kind, bytes) in parts {
+        let first = chunks.len();
+        for content in bytes.chunks(index.content_size()) {
+            chunks.push(match key {
+                None => content.to_vec(),
+                Some(key) => key.seal(&index.family, content)?,
+            });
+        }
+        let length: usize = chunks.iter().skip(first).map(Vec::len).sum();
+        index.parts.push(Part { kind: *kind, length: u32::try_from(length).unwrap_or(u32::MAX) });
+    }
     index.chunks = chunks.iter().map(|chunk| Digest::of(chunk)).collect();
     let path = out.join("index").join(index.path().to_string());
     let bytes = index.encode().map_err(|source| BuildError::Bundle { path: from.to_owned(), source })?;
@@ -149,7 +161,7 @@ pub(super) fn write_bundle(
     for (chunk, digest) in chunks.iter().zip(&index.chunks) {
         let place = out.join("chunk").join(digest.to_hex());
         // A file of this name with other bytes was cut short: it is written again.
-        if open::read_if_there(&place)?.as_deref() != Some(*chunk) {
+        if open::read_if_there(&place)?.as_ref() != Some(chunk) {
             write(&place, chunk)?;
             new_chunks += 1;
         }

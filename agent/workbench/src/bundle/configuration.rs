@@ -4,7 +4,9 @@ use super::build::write_bundle;
 use super::{BuildError, Built};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use telltale_core::catalog::Catalog;
+use telltale_seal::ContentKey;
 use telltale_wire::bundle::*;
 use telltale_wire::digest::Digest;
 
@@ -25,6 +27,8 @@ pub struct ConfigurationOptions {
     pub hardware: Vec<HardwareId>,
     /// The oldest agent that takes it.
     pub min_agent: AgentVersion,
+    /// What its chunks are sealed with; `None` to leave them open.
+    pub content_key: Option<Arc<ContentKey>>,
 }
 
 /// Builds the bundle of a configuration into `out`, as [`super::build`] does that of a model. The catalog is read as a
@@ -60,8 +64,9 @@ pub fn build_configuration(out: &Path, options: &ConfigurationOptions) -> Result
         chunk_exponent: 0,
         parts: Vec::new(),
         chunks: Vec::new(),
+        seal: None,
     };
-    write_bundle(&from, out, index, &parts)
+    write_bundle(&from, out, index, &parts, options.content_key.as_deref())
 }
 
 /// The catalog with all that it names, found sound.

@@ -16,7 +16,9 @@ pub use open::Bundle;
 
 use std::path::PathBuf;
 use telltale_core::document::DocumentError;
+use telltale_seal::SealError;
 use telltale_wire::bundle::{BundleError, InvalidName};
+use telltale_wire::digest::ShortDigest;
 
 /// Why a bundle was not built or read.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +68,12 @@ pub enum BuildError {
         /// Which rule.
         source: BundleError,
     },
+    /// A chunk could not be sealed, or does not open.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// A sealed bundle is to be read, and no key is given.
+    #[error("the bundle is sealed with the content key {0}: give its file with --content-key")]
+    NoKey(ShortDigest),
     /// The bundle is there already with other content.
     #[error("{} is there with other content: a release never changes, count it up", .0.display())]
     ReleaseTaken(PathBuf),

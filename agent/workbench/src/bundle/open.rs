@@ -4,6 +4,7 @@ use super::BuildError;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use telltale_seal::ContentKey;
 use telltale_wire::bundle::{BundleIndex, PartKind};
 use telltale_wire::digest::Digest;
 
@@ -33,31 +34,43 @@ impl Bundle {
         Ok(Self { index, index_length: bytes.len(), digest, chunks: folder.join("chunk") })
     }
 
-    /// The bytes of a part, every chunk held against the index; `None` if the bundle has no such part.
+    /// The bytes of a part, every chunk held against the index, and opened where it is sealed; `None` if the bundle has no
+    /// such part.
     ///
     /// # Errors
-    /// For a chunk that is missing, cut or changed.
-    pub fn part(&self, kind: PartKind) -> Result<Option<Vec<u8>>, BuildError> {
+    /// For a chunk that is missing, cut or changed; [`BuildError::NoKey`] and [`BuildError::Seal`] without the right key.
+    pub fn part(&self, kind: PartKind, key: Option<&ContentKey>) -> Result<Option<Vec<u8>>, BuildError> {
         let Some(place) = self.index.place(kind) else { return Ok(None) };
         let mut part = Vec::with_capacity(place.length);
         for number in place.chunks {
             part.extend(self.chunk(number)?);
         }
-        Ok(Some(part))
+        match (&self.index.seal, key) {
+            (None, _) => Ok(Some(part)),
+            (Some(_), Some(key)) => Ok(Some(key.open_part(&self.index, &part)?)),
+            (Some(seal), None) => Err(BuildError::NoKey(seal.key_id.short())),
+        }
     }
 
-    /// Holds every chunk against the index, and the features against the digest that the index binds.
+    /// Holds every chunk against the index, and the features against the digest that the index binds; of a sealed bundle
+    /// the features only if there is a key, with which every part is then opened.
     ///
     /// # Errors
-    /// For the first that is missing, cut or changed.
-    pub fn verify(&self) -> Result<(), BuildError> {
+    /// For the first that is missing, cut or changed, or does not open.
+    pub fn verify(&self, key: Option<&ContentKey>) -> Result<(), BuildError> {
         for chunk in self.index.chunks() {
             self.chunk(chunk.number)?;
+        }
+        if self.index.seal.is_some() {
+            let Some(key) = key else { return Ok(()) };
+            for part in &self.index.parts {
+                self.part(part.kind, Some(key))?;
+            }
         }
         if self.index.is_configuration() {
             return Ok(());
         }
-        let features = self.part(PartKind::Features)?.unwrap_or_default();
+        let features = self.part(PartKind::Features, key)?.unwrap_or_default();
         if Digest::of(&features) == self.index.features {
             return Ok(());
         }

@@ -4,6 +4,8 @@ use super::*;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use telltale_seal::ContentKey;
 use telltale_wire::bundle::{AgentVersion, Budget, PartKind};
 use telltale_wire::digest::Digest;
 use telltale_wire::unit::Unit;
@@ -22,6 +24,7 @@ fn options(release: u32) -> Options {
         golden_tolerance: 0,
         author: Some("a test".into()),
         data: vec![],
+        content_key: None,
         examine: |_| Ok(()),
     }
 }
@@ -74,7 +77,7 @@ fn the_bundle_binds_what_the_folder_says() {
     let dir = tempfile::tempdir().unwrap();
     let built = build(&cell_fault(), dir.path(), &options(3)).unwrap();
     let bundle = Bundle::open(&index_of(dir.path(), 3)).unwrap();
-    bundle.verify().unwrap();
+    bundle.verify(None).unwrap();
     assert_eq!((&bundle.index, bundle.digest), (&built.index, Digest::of(&built.bytes)));
     let index = &bundle.index;
     assert_eq!((index.name.as_str(), index.version.as_str(), index.release), ("cell-fault", "1.1.0", 3));
@@ -90,10 +93,15 @@ fn the_bundle_binds_what_the_folder_says() {
         (PartKind::Golden, "golden.toml"),
         (PartKind::Card, "CARD.md"),
     ] {
-        assert_eq!(bundle.part(kind).unwrap().unwrap(), fs::read(cell_fault().join(name)).unwrap(), "{name}");
+        assert_eq!(
+            bundle.part(kind, None).unwrap().unwrap(),
+            fs::read(cell_fault().join(name)).unwrap(),
+            "{name}"
+        );
     }
-    let json =
-        |kind| serde_json::from_slice::<serde_json::Value>(&bundle.part(kind).unwrap().unwrap()).unwrap();
+    let json = |kind| {
+        serde_json::from_slice::<serde_json::Value>(&bundle.part(kind, None).unwrap().unwrap()).unwrap()
+    };
     let (provenance, sbom) = (json(PartKind::Provenance), json(PartKind::Sbom));
     let recipe = Digest::of(&fs::read(cell_fault().join("recipe.toml")).unwrap()).to_hex();
     assert_eq!(provenance["recipe_sha256"], recipe);
@@ -148,12 +156,12 @@ fn a_chunk_that_was_cut_or_is_gone_is_found() {
     let path = dir.path().join("chunk").join(bundle.index.chunks[4].to_hex());
     let good = fs::read(&path).unwrap();
     fs::write(&path, &good[..good.len() - 1]).unwrap();
-    assert!(bundle.verify().unwrap_err().to_string().contains("cut or padded"));
+    assert!(bundle.verify(None).unwrap_err().to_string().contains("cut or padded"));
     fs::remove_file(&path).unwrap();
-    assert!(matches!(bundle.verify(), Err(BuildError::Io { .. })));
+    assert!(matches!(bundle.verify(None), Err(BuildError::Io { .. })));
     // Building again heals the folder.
     assert_eq!(build(&cell_fault(), dir.path(), &options(1)).unwrap().new_chunks, 1);
-    bundle.verify().unwrap();
+    bundle.verify(None).unwrap();
 }
 
 /// xorshift64*: weights that do not compress and repeat from run to run.
@@ -239,13 +247,14 @@ fn a_configuration_brings_its_catalog_with_the_dbc_files_that_it_names() {
         release: 2,
         hardware: vec!["bench-a".parse().unwrap()],
         min_agent: AgentVersion::default(),
+        content_key: None,
     };
     let out = dir.path().join("out");
     let built = build_configuration(&out, &options).unwrap();
     assert_eq!(built.index.path().to_string(), "configuration/sim-2.index");
     let bundle = Bundle::open(&out.join("index/configuration/sim-2.index")).unwrap();
-    bundle.verify().unwrap();
-    let documents = bundle.part(PartKind::Catalog).unwrap().unwrap();
+    bundle.verify(None).unwrap();
+    let documents = bundle.part(PartKind::Catalog, None).unwrap().unwrap();
     let documents = telltale_wire::bundle::Documents::decode(&documents).unwrap();
     let names: Vec<&str> = documents.files.iter().map(|file| file.name.as_str()).collect();
     assert_eq!(names, ["catalog-sim.toml", "bms.dbc"]);
@@ -259,4 +268,55 @@ fn a_configuration_brings_its_catalog_with_the_dbc_files_that_it_names() {
     assert!(error.contains("broken.toml") && error.contains("absent.dbc"), "{error}");
     (options.catalog, options.campaign) = (None, None);
     assert!(matches!(build_configuration(&out, &options), Err(BuildError::Bundle { .. })));
+}
+
+/// A run of bytes of the model's, long enough that nothing else has it.
+fn run_of_the_model() -> Vec<u8> {
+    fs::read(cell_fault().join("cell-fault.int8.onnx")).unwrap()[1_000..1_024].to_vec()
+}
+
+#[test]
+fn a_sealed_bundle_opens_with_its_key_and_shows_nothing_without() {
+    let dir = tempfile::tempdir().unwrap();
+    let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+    let key = |seed: u8| Arc::new(ContentKey::from_bytes(&[seed; 32]).unwrap());
+    let sealed = |seed| Options { content_key: Some(key(seed)), ..options(1) };
+    build(&cell_fault(), &a, &sealed(1)).unwrap();
+    build(&copied(dir.path()), &b, &sealed(1)).unwrap();
+    assert_eq!(tree(&a), tree(&b), "a sealed build is reproducible too");
+    let shows = |files: &BTreeMap<PathBuf, Vec<u8>>| {
+        files.values().any(|bytes| bytes.windows(24).any(|run| run == run_of_the_model()))
+    };
+    assert!(!shows(&tree(&a)));
+    let open = dir.path().join("open");
+    build(&cell_fault(), &open, &options(1)).unwrap();
+    assert!(shows(&tree(&open)), "the same search finds it where it lies open");
+
+    let bundle = Bundle::open(&index_of(&a, 1)).unwrap();
+    bundle.verify(None).unwrap();
+    bundle.verify(Some(&key(1))).unwrap();
+    let model = bundle.part(PartKind::Model, Some(&key(1))).unwrap().unwrap();
+    assert_eq!(model, fs::read(cell_fault().join("cell-fault.int8.onnx")).unwrap());
+    assert!(matches!(bundle.part(PartKind::Model, None), Err(BuildError::NoKey(_))));
+    let wrong = bundle.verify(Some(&key(2))).unwrap_err();
+    assert!(matches!(wrong, BuildError::Seal(SealError::WrongContentKey)), "{wrong}");
+}
+
+#[test]
+fn the_next_sealed_release_is_fetched_in_part_and_under_another_key_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let (folder, out) = (copied(dir.path()), dir.path().join("out"));
+    let key = |seed: u8| Some(Arc::new(ContentKey::from_bytes(&[seed; 32]).unwrap()));
+    build(&folder, &out, &Options { content_key: key(1), ..options(1) }).unwrap();
+    let manifest = folder.join("model.toml");
+    let text = fs::read_to_string(&manifest).unwrap().replace("version = \"1.1.0\"", "version = \"1.1.1\"");
+    fs::write(&manifest, text).unwrap();
+    build(&folder, &out, &Options { content_key: key(1), ..options(2) }).unwrap();
+    build(&folder, &out, &Options { content_key: key(2), ..options(3) }).unwrap();
+    let bundle = |release| Bundle::open(&index_of(&out, release)).unwrap();
+    let (part, whole) = (difference(&bundle(1), &bundle(2)), difference(&bundle(1), &bundle(3)));
+    let fetched = |difference: &Difference| difference.parts.iter().map(|part| part.chunks).sum::<usize>();
+    // The manifest, and provenance and SBOM, which name its version and its digest.
+    assert!((3..=8).contains(&fetched(&part)), "{part:?}");
+    assert_eq!(fetched(&whole), bundle(3).index.chunks.len());
 }
