@@ -8,6 +8,8 @@ mod model;
 mod person;
 mod repository;
 mod rollout;
+mod stick;
+mod vehicle;
 
 pub(crate) use command::digest;
 
@@ -64,6 +66,9 @@ enum Command {
     /// Groups of vehicles, for a rollout's first waves.
     #[command(subcommand)]
     Group(rollout::GroupCommand),
+    /// The keys that sealed models are wrapped for.
+    #[command(subcommand)]
+    Vehicle(vehicle::VehicleCommand),
     /// Ask a vehicle's agent for something.
     #[command(name = "command")]
     Ask(command::CommandArgs),
@@ -204,6 +209,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Model(command) => runtime()?.block_on(command.run()),
         Command::Rollout(command) => runtime()?.block_on(command.run()),
         Command::Group(command) => runtime()?.block_on(command.run()),
+        Command::Vehicle(command) => runtime()?.block_on(command.run()),
         Command::Ask(command) => runtime()?.block_on(command.run()),
         Command::Keys(command) => command.run(),
         Command::Repository(command) => command.run(),

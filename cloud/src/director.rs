@@ -17,6 +17,7 @@ use telltale_repository::director::{
 use telltale_repository::key::SigningKey;
 use telltale_repository::metadata::{Custom, Envelope, Expires, Metadata, Root, Target};
 use telltale_repository::{Repository, RepositoryError};
+use telltale_seal::WrappedKey;
 use telltale_wire::bundle::IndexPath;
 use telltale_wire::desired::{self, DesiredError, DesiredState};
 use telltale_wire::ids::VehicleId;
@@ -269,8 +270,12 @@ enum Renewal {
 
 fn target(bundle: &WantedBundle) -> Target {
     let index = &bundle.index;
-    let custom =
-        Custom { hardware_ids: index.hardware.clone(), release: index.release, family: index.family.clone() };
+    let custom = Custom {
+        hardware_ids: index.hardware.clone(),
+        release: index.release,
+        family: index.family.clone(),
+        content_key: bundle.wrapped.as_ref().map(WrappedKey::to_hex),
+    };
     Target::of(&bundle.body, Some(custom))
 }
 

@@ -5,16 +5,17 @@
 
 use crate::director::{Director, DirectorError};
 use crate::identity::IdentityError;
-use crate::store::ota::OtaError;
+use crate::store::ota::{Introduced, OtaError};
 use crate::store::{Store, StoreError};
 use crate::sync::{Peer, now};
 use crate::tls::Verifier;
 use axum::Router;
-use axum::extract::{Extension, Path, State};
+use axum::extract::{DefaultBodyLimit, Extension, Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, put};
 use std::sync::Arc;
+use telltale_seal::RecipientKey;
 use telltale_wire::bundle::IndexPath;
 use telltale_wire::ids::VehicleId;
 
@@ -23,6 +24,9 @@ const JSON: &str = "application/json";
 /// The media type of an index, a chunk and the desired state.
 const BYTES: &str = "application/octet-stream";
 
+/// The longest body that a vehicle gives here, in bytes: a public key in hexadecimal digits.
+const MAX_BODY: usize = 64;
+
 /// The routes.
 pub(crate) fn router(store: Store, verifier: Verifier, director: Option<Director>) -> Router {
     Router::new()
@@ -30,6 +34,8 @@ pub(crate) fn router(store: Store, verifier: Verifier, director: Option<Director
         .route("/v1/ota/image/{file}", get(image_file))
         .route("/v1/ota/index/{family}/{file}", get(index))
         .route("/v1/ota/chunk/{digest}", get(chunk))
+        .route("/v1/ota/sealing-key", put(sealing_key))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(Arc::new(Office { store, verifier, director }))
 }
 
@@ -45,6 +51,10 @@ pub(crate) enum Denied {
     Certificate(String),
     /// There is no such thing.
     NotFound(&'static str),
+    /// What the vehicle gives is not what it should be.
+    Malformed(String),
+    /// It contradicts what is known.
+    Conflict(&'static str),
     /// The server can't now.
     Unavailable,
 }
@@ -54,6 +64,8 @@ impl IntoResponse for Denied {
         match self {
             Self::Certificate(why) => (StatusCode::FORBIDDEN, format!("{why}\n")).into_response(),
             Self::NotFound(what) => (StatusCode::NOT_FOUND, format!("{what}\n")).into_response(),
+            Self::Malformed(why) => (StatusCode::BAD_REQUEST, format!("{why}\n")).into_response(),
+            Self::Conflict(why) => (StatusCode::CONFLICT, format!("{why}\n")).into_response(),
             Self::Unavailable => {
                 let retry = [(header::RETRY_AFTER, "5")];
                 (StatusCode::SERVICE_UNAVAILABLE, retry, "the server can't answer now\n").into_response()
@@ -155,4 +167,24 @@ async fn chunk(
     let Ok(digest) = crate::cli::digest(&digest) else { return Err(none) };
     let body = office.store.chunk(&digest).await?.ok_or(none)?;
     Ok(([(header::CONTENT_TYPE, BYTES)], body).into_response())
+}
+
+/// The public half of the vehicle's sealing key: the first is taken, and stays until a person forgets it.
+async fn sealing_key(
+    State(office): State<Arc<Office>>,
+    Extension(peer): Extension<Peer>,
+    body: String,
+) -> Result<&'static str, Denied> {
+    let vehicle = office.admit(&peer).await?;
+    let key: RecipientKey = body.trim().parse().map_err(|error| Denied::Malformed(format!("{error}")))?;
+    match office.store.introduce(vehicle, &key, now()).await? {
+        Introduced::Taken => Ok("taken\n"),
+        Introduced::Known => Ok("known\n"),
+        Introduced::Other => {
+            log::error!("{vehicle} tells another sealing key than the one that is known of it: {key}");
+            Err(Denied::Conflict(
+                "another sealing key of this vehicle is known: telltale-cloud vehicle forget-key",
+            ))
+        }
+    }
 }

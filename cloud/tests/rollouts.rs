@@ -56,23 +56,23 @@ const TWO_WAVES: &str =
 async fn a_model_comes_in_whole_or_not_at_all() {
     let dir = tempfile::tempdir().unwrap();
     let (index, chunks) = bundle(1);
-    assert!(matches!(registry::import(dir.path()), Err(ImportError::NoIndex(_))));
+    assert!(matches!(registry::import(dir.path(), &[]), Err(ImportError::NoIndex(_))));
     write(&index, &chunks, dir.path());
-    let found = registry::import(dir.path()).unwrap();
+    let found = registry::import(dir.path(), &[]).unwrap();
     assert_eq!((found.len(), found[0].author.as_deref()), (1, Some("ann")));
 
     let first = dir.path().join("chunk").join(Digest::of(&chunks[0]).to_hex());
     let mut bytes = chunks[0].clone();
     bytes[0] ^= 1;
     std::fs::write(&first, &bytes).unwrap();
-    assert!(matches!(registry::import(dir.path()), Err(ImportError::Chunk { .. })));
+    assert!(matches!(registry::import(dir.path(), &[]), Err(ImportError::Chunk { .. })));
     std::fs::write(&first, &chunks[0][1..]).unwrap();
-    assert!(matches!(registry::import(dir.path()), Err(ImportError::Chunk { .. })));
+    assert!(matches!(registry::import(dir.path(), &[]), Err(ImportError::Chunk { .. })));
     std::fs::remove_file(&first).unwrap();
-    assert!(matches!(registry::import(dir.path()), Err(ImportError::NoChunk { .. })));
+    assert!(matches!(registry::import(dir.path(), &[]), Err(ImportError::NoChunk { .. })));
     std::fs::write(&first, &chunks[0]).unwrap();
     std::fs::write(dir.path().join("index").join(index.path().to_string()), b"no index").unwrap();
-    assert!(matches!(registry::import(dir.path()), Err(ImportError::Index { .. })));
+    assert!(matches!(registry::import(dir.path(), &[]), Err(ImportError::Index { .. })));
 }
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn a_second_person_approves_and_a_release_is_taken_once() {
     let dir = tempfile::tempdir().unwrap();
     let (index, chunks) = bundle(1);
     write(&index, &chunks, dir.path());
-    let model = registry::import(dir.path()).unwrap().remove(0);
+    let model = registry::import(dir.path(), &[]).unwrap().remove(0);
     let path = index.path().to_string();
     assert!(store.add_model(&model, "cid", NOW).await.unwrap());
     assert!(!store.add_model(&model, "cid", NOW).await.unwrap(), "the same bundle again is no news");

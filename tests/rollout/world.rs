@@ -144,11 +144,16 @@ impl World {
         for chunk in &chunks {
             fs::write(folder.join("chunk").join(Digest::of(chunk).to_hex()), chunk).unwrap();
         }
-        let custom = Custom { hardware_ids: index.hardware.clone(), release, family: index.family.clone() };
+        let custom = Custom {
+            hardware_ids: index.hardware.clone(),
+            release,
+            family: index.family.clone(),
+            content_key: None,
+        };
         self.targets.insert(path.clone(), Target::of(&body, Some(custom)));
         self.publish();
 
-        let model = registry::import(&folder).unwrap().remove(0);
+        let model = registry::import(&folder, &[]).unwrap().remove(0);
         self.store.add_model(&model, "ann", now()).await.unwrap();
         self.store.approve_model(&path, "ben", "its figures", now()).await.unwrap();
         let plan = Plan::read(plan).unwrap();

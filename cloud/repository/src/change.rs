@@ -173,7 +173,12 @@ impl Repository {
             write(&self.dir.join("chunk").join(name), &held)?;
         }
         write(&self.dir.join("index").join(path.to_string()), &bytes)?;
-        let custom = Custom { hardware_ids: index.hardware, release: index.release, family: index.family };
+        let custom = Custom {
+            hardware_ids: index.hardware,
+            release: index.release,
+            family: index.family,
+            content_key: None,
+        };
         role.targets.insert(path.to_string(), Target::of(&bytes, Some(custom)));
         let next = Metadata::Targets(role).next(Expires::after(now, TARGETS_DAYS));
         self.stage(Side::Image, family, &next)

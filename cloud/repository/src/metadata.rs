@@ -127,7 +127,7 @@ pub struct Target {
     pub custom: Option<Custom>,
 }
 
-/// What both repositories must say alike of a bundle.
+/// What is said of a bundle; by both repositories alike, but for the content key.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Custom {
     /// The hardware that it is for.
@@ -136,6 +136,9 @@ pub struct Custom {
     pub release: u32,
     /// Its family.
     pub family: BundleName,
+    /// The content key of a sealed bundle, wrapped for one vehicle, in hexadecimal digits. The director's alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_key: Option<String>,
 }
 
 /// Roles that sign for a part of the paths.

@@ -8,6 +8,8 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
+use telltale_seal::read_content_key;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ModelCommand {
@@ -24,6 +26,9 @@ vehicles only after a second person approved it, a rollout released it, and the 
         db: Db,
         #[command(flatten)]
         by: By,
+        /// The content key of sealed bundles, as `telltale bundle build --seal` made it; needed for a family's first one.
+        #[arg(long = "content-key", value_name = "FILE")]
+        content_keys: Vec<PathBuf>,
         /// The folder.
         dir: PathBuf,
     },
@@ -79,9 +84,13 @@ pub(super) struct One {
 impl ModelCommand {
     pub(super) async fn run(self) -> Result<()> {
         match self {
-            Self::Import { db, by, dir } => {
-                let found = registry::import(&dir)?;
+            Self::Import { db, by, content_keys, dir } => {
                 let store = db.open().await?;
+                let mut keys = store.content_keys().await?;
+                for path in content_keys {
+                    keys.push(Arc::new(read_content_key(&path)?));
+                }
+                let found = registry::import(&dir, &keys)?;
                 for model in &found {
                     let is_new = store.add_model(model, &by.name(), now()).await?;
                     let path = model.index.path();
@@ -144,6 +153,7 @@ fn show(model: &ModelLine) -> String {
         ("oldest agent", model.min_agent.clone()),
         ("features", model.features.clone()),
         ("size", format!("{} bytes", model.bytes)),
+        ("sealed", model.sealed.clone().map_or_else(|| "no".into(), |key| format!("with {key}"))),
         ("budget", format!("{} us, {} bytes of memory", model.latency_us, model.memory_bytes)),
     ];
     // Writing to a String cannot fail.

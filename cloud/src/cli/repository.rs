@@ -3,12 +3,12 @@
 #![allow(clippy::print_stdout, reason = "a command's output room")]
 
 use super::person::Db;
+use super::stick::Stick;
 use crate::director::{self, OtaConfig};
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
-use telltale_repository::director::{Director, Versions};
 use telltale_repository::key::{KeyId, PublicKey, SigningKey};
 use telltale_repository::{Holders, Repository, RepositoryError, Side};
 use telltale_wire::bundle::{BundleName, IndexPath};
@@ -64,6 +64,8 @@ Example, for a timer that runs every day:
 Example:
   telltale-cloud repository stick --dir repo --vehicle bench-01 --director online/director.pem --after 12 \\
     --out /media/usb cell-fault/cell-fault-7.index
+
+A sealed model needs --content-key, and with --sealing-key what `telltale model key` prints at the vehicle.
 
 The stick's metadata gets the versions after --after: the newest that the vehicle was given, by the server or by a
 stick, 0 if none. The server has to go on from the one that is printed.")]
@@ -193,29 +195,6 @@ pub(super) struct Status {
     /// Fail if something ends within this many days.
     #[arg(long, default_value_t = 1, value_name = "DAYS")]
     within: u32,
-}
-
-/// See [`RepositoryCommand::Stick`].
-#[derive(Debug, Args)]
-pub(super) struct Stick {
-    /// The repository's folder.
-    #[arg(long)]
-    dir: PathBuf,
-    /// The vehicle that it is for.
-    #[arg(long, value_parser = super::vehicle_id)]
-    vehicle: VehicleId,
-    /// The director's private key.
-    #[arg(long, value_name = "FILE")]
-    director: PathBuf,
-    /// The newest version of the director's metadata that the vehicle was given.
-    #[arg(long, value_name = "VERSION")]
-    after: u64,
-    /// The stick's folder.
-    #[arg(long)]
-    out: PathBuf,
-    /// What the vehicle shall have: the indexes.
-    #[arg(required = true)]
-    paths: Vec<IndexPath>,
 }
 
 /// See [`RepositoryCommand::Export`].
@@ -375,23 +354,6 @@ impl Status {
             }
         }
         if soon.is_empty() { Ok(()) } else { bail!("within {} days ends: {}", self.within, soon.join(", ")) }
-    }
-}
-
-impl Stick {
-    fn run(self, now: WallTime) -> Result<()> {
-        let repository = Repository::open(&self.dir);
-        let director = Director::new(&repository.root(Side::Director)?, SigningKey::read(&self.director)?)?;
-        let mut targets = std::collections::BTreeMap::new();
-        for path in &self.paths {
-            let target = repository.target(path)?.with_context(|| format!("{path} is not published"))?;
-            targets.insert(path.to_string(), target);
-        }
-        let before = Versions { targets: self.after, snapshot: self.after, timestamp: self.after };
-        let issued = director.issue(&self.vehicle, before, &targets, now)?;
-        repository.write_stick(&self.out, &issued, &self.paths)?;
-        println!("wrote {} for {}: version {}", self.out.display(), self.vehicle, issued.versions.targets);
-        Ok(())
     }
 }
 

@@ -6,7 +6,9 @@ use serde_json::Value;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use telltale_wire::bundle::{BundleError, BundleIndex, MAX_INDEX, PartKind};
+use std::sync::Arc;
+use telltale_seal::{ContentKey, SealError};
+use telltale_wire::bundle::{BundleError, BundleIndex, MAX_INDEX, PartKind, PartPlace};
 use telltale_wire::digest::Digest;
 
 /// How deep below the folder an index may lie: `index/FAMILY/NAME-RELEASE.index`.
@@ -57,16 +59,33 @@ pub enum ImportError {
         /// What is wrong.
         source: BundleError,
     },
+    /// It is sealed, and nobody gave its key.
+    #[error("{} is sealed with the content key {key_id}: give its file with --content-key", .index.display())]
+    NoKey {
+        /// The index.
+        index: PathBuf,
+        /// The key's name.
+        key_id: Digest,
+    },
+    /// A part does not open with the key that the index names.
+    #[error("{}: {source}", .index.display())]
+    Seal {
+        /// The index.
+        index: PathBuf,
+        /// Why not.
+        source: SealError,
+    },
     /// The provenance is no JSON object.
     #[error("the provenance of {} is no JSON object of at most {MAX_PROVENANCE} bytes", .0.display())]
     Provenance(PathBuf),
 }
 
-/// Reads every bundle of a folder, wholly checked.
+/// Reads every bundle of a folder, wholly checked. Sealed ones are opened with the one of `keys` that they name: what
+/// could not be opened here would be opened by no vehicle.
 ///
 /// # Errors
 /// Every [`ImportError`]; then nothing of the folder is to be stored.
-pub fn import(dir: &Path) -> Result<Vec<NewModel>, ImportError> {
+pub fn import(dir: &Path, keys: &[Arc<ContentKey>]) -> Result<Vec<NewModel>, ImportError> {
     let mut indexes = Vec::new();
     let mut seen = 0;
     find(dir, MAX_DEPTH, &mut seen, &mut indexes)?;
@@ -74,7 +93,7 @@ pub fn import(dir: &Path) -> Result<Vec<NewModel>, ImportError> {
     if indexes.is_empty() {
         return Err(ImportError::NoIndex(dir.to_owned()));
     }
-    indexes.into_iter().map(|path| bundle(dir, &path)).collect()
+    indexes.into_iter().map(|path| bundle(dir, &path, keys)).collect()
 }
 
 fn find(dir: &Path, depth: usize, seen: &mut usize, found: &mut Vec<PathBuf>) -> Result<(), ImportError> {
@@ -95,10 +114,15 @@ fn find(dir: &Path, depth: usize, seen: &mut usize, found: &mut Vec<PathBuf>) ->
     Ok(())
 }
 
-fn bundle(dir: &Path, path: &Path) -> Result<NewModel, ImportError> {
+fn bundle(dir: &Path, path: &Path, keys: &[Arc<ContentKey>]) -> Result<NewModel, ImportError> {
     let body = read(path, MAX_INDEX)?;
     let index =
         BundleIndex::decode(&body).map_err(|source| ImportError::Index { path: path.to_owned(), source })?;
+    let key = index.seal.map(|seal| {
+        let key = keys.iter().find(|key| key.id() == seal.key_id).cloned();
+        key.ok_or_else(|| ImportError::NoKey { index: path.to_owned(), key_id: seal.key_id })
+    });
+    let key = key.transpose()?;
     let beside = path.parent().unwrap_or(dir);
     let places = [dir.join("chunk"), beside.to_owned(), dir.to_owned()];
     let mut chunks = Vec::with_capacity(index.chunks.len());
@@ -111,11 +135,19 @@ fn bundle(dir: &Path, path: &Path) -> Result<NewModel, ImportError> {
         checked.map_err(|source| ImportError::Chunk { path: file, source })?;
         chunks.push((chunk.digest, bytes));
     }
-    let part = |kind: PartKind, most: usize| -> Option<Vec<u8>> {
-        let place = index.place(kind).filter(|place| place.length <= most)?;
-        Some(chunks.get(place.chunks)?.iter().flat_map(|(_, bytes)| bytes.iter().copied()).collect())
+    let opened = |place: PartPlace| -> Result<Vec<u8>, ImportError> {
+        let held = chunks.get(place.chunks).unwrap_or_default();
+        let bytes: Vec<u8> = held.iter().flat_map(|(_, bytes)| bytes.iter().copied()).collect();
+        let Some(key) = &key else { return Ok(bytes) };
+        key.open_part(&index, &bytes).map_err(|source| ImportError::Seal { index: path.to_owned(), source })
     };
-    let provenance = match (index.place(PartKind::Provenance), part(PartKind::Provenance, MAX_PROVENANCE)) {
+    if key.is_some() {
+        index.places().try_for_each(|place| opened(place).map(drop))?;
+    }
+    let part = |kind: PartKind, most: usize| {
+        index.place(kind).filter(|place| place.length <= most).map(&opened).transpose()
+    };
+    let provenance = match (index.place(PartKind::Provenance), part(PartKind::Provenance, MAX_PROVENANCE)?) {
         (None, _) => None,
         (Some(_), bytes) => {
             let value = bytes.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
@@ -123,9 +155,9 @@ fn bundle(dir: &Path, path: &Path) -> Result<NewModel, ImportError> {
             Some(value.ok_or_else(|| ImportError::Provenance(path.to_owned()))?)
         }
     };
-    let card = part(PartKind::Card, MAX_CARD).and_then(|bytes| String::from_utf8(bytes).ok());
+    let card = part(PartKind::Card, MAX_CARD)?.and_then(|bytes| String::from_utf8(bytes).ok());
     let author = provenance.as_ref().and_then(author).map(str::to_owned);
-    Ok(NewModel { body, index, chunks, provenance, card, author })
+    Ok(NewModel { body, index, chunks, provenance, card, author, key })
 }
 
 /// A file's bytes; one more than `most`, so that a longer one is refused by its length and not read to its end.

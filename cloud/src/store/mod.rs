@@ -41,6 +41,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("trips.sql"),
     include_str!("drift.sql"),
     include_str!("director.sql"),
+    include_str!("sealed.sql"),
 ];
 
 /// The first version that indexes statistics of signals.

@@ -4,8 +4,10 @@ use super::stamp;
 use std::path::Path;
 use telltale_cloud::registry;
 use telltale_cloud::store::Store;
+use telltale_seal::ContentKey;
 use telltale_wire::bundle::{
-    AgentVersion, Budget, BundleIndex, BundleName, HardwareId, Part, PartKind, chunk_exponent, chunks_of,
+    AgentVersion, Budget, BundleIndex, BundleName, HardwareId, Part, PartKind, SEAL_OVERHEAD, chunk_exponent,
+    chunks_of,
 };
 use telltale_wire::digest::{Digest, ShortDigest};
 use telltale_wire::record::{ModelRef, RawRecord, Record};
@@ -14,6 +16,11 @@ use telltale_wire::update::{Disagreements, RunFigures, ShadowReport, UpdateEvent
 
 /// A bundle of this release, made by ann.
 pub fn bundle(release: u32) -> (BundleIndex, Vec<Vec<u8>>) {
+    built(release, "cell-fault", None)
+}
+
+/// A bundle of this family and release, sealed if there is a key.
+pub fn built(release: u32, family: &str, key: Option<&ContentKey>) -> (BundleIndex, Vec<Vec<u8>>) {
     let provenance = format!("{{\"author\":\"ann\",\"data\":{{\"digest\":\"abc{release}\"}}}}").into_bytes();
     let parts: Vec<(PartKind, Vec<u8>)> = vec![
         (PartKind::Model, (0..5_000 + release).map(|n| (n * 7 % 251) as u8).collect()),
@@ -24,9 +31,19 @@ pub fn bundle(release: u32) -> (BundleIndex, Vec<Vec<u8>>) {
         (PartKind::Provenance, provenance),
     ];
     let exponent = chunk_exponent(parts.iter().map(|(_, part)| part.len() as u64).sum());
-    let chunks: Vec<Vec<u8>> =
-        parts.iter().flat_map(|(_, part)| chunks_of(part, exponent).map(<[u8]>::to_vec)).collect();
-    let name = BundleName::new("cell-fault").unwrap();
+    let name = BundleName::new(family).unwrap();
+    let cut = |part: &[u8]| -> Vec<Vec<u8>> {
+        match key {
+            None => chunks_of(part, exponent).map(<[u8]>::to_vec).collect(),
+            Some(key) => {
+                let content = part.chunks((1 << exponent) - SEAL_OVERHEAD);
+                content.map(|content| key.seal(&name, content).unwrap()).collect()
+            }
+        }
+    };
+    let cuts: Vec<Vec<Vec<u8>>> = parts.iter().map(|(_, part)| cut(part)).collect();
+    let length = |chunks: &Vec<Vec<u8>>| chunks.iter().map(Vec::len).sum::<usize>() as u32;
+    let chunks: Vec<Vec<u8>> = cuts.iter().flatten().cloned().collect();
     let index = BundleIndex {
         family: name.clone(),
         name,
@@ -39,8 +56,13 @@ pub fn bundle(release: u32) -> (BundleIndex, Vec<Vec<u8>>) {
         budget: Budget { latency_us: 5_000, memory_bytes: 1 << 20 },
         golden_tolerance: 0,
         chunk_exponent: exponent,
-        parts: parts.iter().map(|(kind, part)| Part { kind: *kind, length: part.len() as u32 }).collect(),
+        parts: parts
+            .iter()
+            .zip(&cuts)
+            .map(|((kind, _), cut)| Part { kind: *kind, length: length(cut) })
+            .collect(),
         chunks: chunks.iter().map(|chunk| Digest::of(chunk)).collect(),
+        seal: key.map(ContentKey::seal_of),
     };
     (index, chunks)
 }
@@ -61,7 +83,7 @@ pub async fn approved(store: &Store, release: u32, now: WallTime) -> (String, Di
     let dir = tempfile::tempdir().unwrap();
     let (index, chunks) = bundle(release);
     write(&index, &chunks, dir.path());
-    let found = registry::import(dir.path()).unwrap();
+    let found = registry::import(dir.path(), &[]).unwrap();
     assert!(store.add_model(&found[0], "ann", now).await.unwrap());
     let path = index.path().to_string();
     store.approve_model(&path, "ben", "looks good", now).await.unwrap();

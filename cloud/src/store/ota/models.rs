@@ -1,7 +1,7 @@
 //! Models in the database: imported whole, approved by a second person, revoked.
 
 use super::audit::{self, AuditLine, Entry};
-use super::{OtaError, refused, rollouts};
+use super::{OtaError, keys, refused, rollouts};
 use crate::registry::lineage;
 use crate::rollout::Person;
 use crate::rollout::engine::is_same_person;
@@ -9,6 +9,8 @@ use crate::store::{Store, StoreError, lines};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::SqliteConnection;
+use std::sync::Arc;
+use telltale_seal::ContentKey;
 use telltale_wire::bundle::BundleIndex;
 use telltale_wire::digest::Digest;
 use telltale_wire::time::WallTime;
@@ -31,6 +33,8 @@ pub struct NewModel {
     pub card: Option<String>,
     /// Who made it, by its provenance.
     pub author: Option<String>,
+    /// What its chunks are sealed with, and were opened with to be read; `None` where they lie open.
+    pub key: Option<Arc<ContentKey>>,
 }
 
 /// A model, as pages, JSON and the command line give it.
@@ -62,6 +66,8 @@ pub struct ModelLine {
     pub approved: Option<String>,
     /// When it was revoked.
     pub revoked: Option<String>,
+    /// The name of the content key that it is sealed with; `None` where it lies open.
+    pub sealed: Option<String>,
     /// Bytes of all parts together.
     pub bytes: u64,
     /// Hardware that it is for.
@@ -122,6 +128,7 @@ impl Row {
             approver: self.approver,
             approved: self.approved.map(lines::time),
             revoked: self.revoked.map(lines::time),
+            sealed: index.seal.map(|seal| seal.key_id.to_hex()),
             bytes: index.length(),
             hardware: index.hardware.iter().map(ToString::to_string).collect(),
             min_agent: index.min_agent.to_string(),
@@ -178,6 +185,9 @@ impl Store {
             }
             None => {}
         }
+        if let Some(key) = &model.key {
+            keys::keep(&mut tx, key, &index.family, who, now).await?;
+        }
         for (digest, bytes) in &model.chunks {
             sqlx::query("INSERT INTO chunks (digest, body) VALUES (?, ?) ON CONFLICT DO NOTHING")
                 .bind(digest.0.as_slice())
@@ -187,7 +197,7 @@ impl Store {
         }
         sqlx::query(
             "INSERT INTO bundles (path, digest, body, family, name, version, release, author, provenance, card, \
-                 publisher, imported) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 publisher, imported, key_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(&path)
         .bind(digest.0.as_slice())
@@ -201,10 +211,13 @@ impl Store {
         .bind(model.card.as_deref().unwrap_or_default())
         .bind(who)
         .bind(now.0)
+        .bind(index.seal.map(|seal| seal.key_id.0.to_vec()))
         .execute(&mut *tx)
         .await?;
         let subject = format!("model {path}");
-        let why = format!("{} bytes in {} chunks, all checked", index.length(), index.chunks.len());
+        let sealed =
+            index.seal.map_or_else(String::new, |seal| format!(", sealed with {}", seal.key_id.short()));
+        let why = format!("{} bytes in {} chunks, all checked{sealed}", index.length(), index.chunks.len());
         audit::note(&mut tx, now, Entry { who, subject: &subject, act: "imported", wave: None, why: &why })
             .await?;
         tx.commit().await?;

@@ -3,7 +3,7 @@
 use super::audit::{self, Entry};
 use super::members;
 use super::models::named;
-use super::{OtaError, commands, refused};
+use super::{OtaError, commands, keys, refused};
 use crate::rollout::freeze::frozen_until;
 use crate::rollout::{Act, Decision, Engine, Evidence, OnStop, Person, Phase, Plan, Verb};
 use crate::store::{Store, StoreError};
@@ -185,6 +185,7 @@ impl Store {
                 if let (Some(wave), true, false) = (engine.wave, is_open, is_frozen) {
                     members::assign(&mut tx, row.id, wave, now).await?;
                 }
+                keys::pass_over(&mut tx, row.id, row.bundle, now).await?;
                 let evidence = members::evidence(&mut tx, &row, &engine.plan, now).await?;
                 let Some(decision) = engine.tick(&evidence, now) else { break };
                 carry_out(&mut tx, &row, &engine, &decision, now).await?;
@@ -200,9 +201,12 @@ impl Store {
         Ok(sqlx::query_scalar(
             "SELECT EXISTS (SELECT 1 FROM vehicles WHERE first_contact IS NOT NULL \
                  AND id NOT IN (SELECT vehicle FROM members WHERE rollout = ?1)) \
-             OR EXISTS (SELECT 1 FROM members WHERE rollout = ?1 AND stage = 0 AND wave IS NOT NULL)",
+             OR EXISTS (SELECT 1 FROM members WHERE rollout = ?1 AND stage = 0 AND wave IS NOT NULL) \
+             OR EXISTS (SELECT 1 FROM members m JOIN sealing_keys s ON s.vehicle = m.vehicle \
+                 WHERE m.rollout = ?1 AND m.stage = 10 AND m.reason = ?2)",
         )
         .bind(rollout)
+        .bind(keys::NO_KEY)
         .fetch_one(&self.readers)
         .await?)
     }
