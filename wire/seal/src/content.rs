@@ -160,6 +160,7 @@ const _: () = assert!(BundleName::MAX_LEN <= u8::MAX as usize);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use telltale_wire::bundle::{AgentVersion, Budget, HardwareId, Part, PartKind};
 
     fn family(name: &str) -> BundleName {
         BundleName::new(name).unwrap()
@@ -201,6 +202,36 @@ mod tests {
             // Under the same nonce the equal beginnings of two contents would show.
             assert_ne!(first[..NONCE], different[..NONCE]);
             assert_ne!(first[NONCE..NONCE + 64], different[NONCE..NONCE + 64]);
+        }
+    }
+
+    #[test]
+    fn a_part_opens_chunk_by_chunk_with_the_key_that_its_bundle_names() {
+        let cells = family("cell-fault");
+        let content: Vec<u8> = (0..2_500_u32).map(|at| at as u8).collect();
+        let chunks = content.chunks(1_024 - SEAL_OVERHEAD).map(|chunk| key(1).seal(&cells, chunk).unwrap());
+        let sealed = chunks.collect::<Vec<_>>().concat();
+        let index = |seal| BundleIndex {
+            family: cells.clone(),
+            name: cells.clone(),
+            version: "1".into(),
+            release: 1,
+            hardware: vec![HardwareId::new("ecu").unwrap()],
+            min_agent: AgentVersion::default(),
+            features: Digest([0; 32]),
+            needs: vec![],
+            budget: Budget { latency_us: 1, memory_bytes: 1 },
+            golden_tolerance: 0,
+            chunk_exponent: 10,
+            parts: vec![Part { kind: PartKind::Model, length: sealed.len() as u32 }],
+            chunks: sealed.chunks(1_024).map(Digest::of).collect(),
+            seal,
+        };
+        let said = index(Some(key(1).seal_of()));
+        assert_eq!(key(1).open_part(&said, &sealed).unwrap(), content);
+        assert_eq!(key(1).open_part(&said, &sealed[..sealed.len() - 1]), Err(SealError::NotOpened));
+        for other in [None, Some(key(2).seal_of())] {
+            assert_eq!(key(1).open_part(&index(other), &sealed), Err(SealError::WrongContentKey));
         }
     }
 
