@@ -36,7 +36,7 @@ fn truncated_padded_and_changed_index() {
 fn index_that_is_signed_and_none() {
     // Both keys were used, on bytes that are no index: they still may not reach further.
     for (bytes, expected) in [
-        (b"\x02rest".to_vec(), BundleError::NewerFormat(2)),
+        (b"\x03rest".to_vec(), BundleError::NewerFormat(3)),
         (b"not an index".to_vec(), BundleError::NewerFormat(110)),
         (vec![1; 400], BundleError::Malformed),
     ] {

@@ -11,6 +11,7 @@
 mod bundle;
 mod metadata;
 mod network;
+mod sealed;
 mod targets;
 mod world;
 

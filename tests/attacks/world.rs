@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 use telltale_repository::key::SigningKey;
 use telltale_repository::metadata::*;
+use telltale_seal::ContentKey;
 use telltale_trust::{Identity, Roots, Verifier};
 use telltale_wire::bundle::*;
 use telltale_wire::digest::Digest;
@@ -254,17 +255,45 @@ pub(crate) fn identity() -> Identity {
 /// What honest metadata says of this index.
 pub(crate) fn target(index: &[u8], release: u32) -> Target {
     let hardware_ids = vec![HARDWARE.parse().unwrap()];
-    Target::of(index, Some(Custom { hardware_ids, release, family: "cell-fault".parse().unwrap() }))
+    Target::of(
+        index,
+        Some(Custom { hardware_ids, release, family: "cell-fault".parse().unwrap(), content_key: None }),
+    )
+}
+
+/// What a part of the bundle holds.
+pub(crate) fn part(seed: usize, release: u32) -> Vec<u8> {
+    (0..700 * (seed + 1)).map(|at| (at * 31 + seed + release as usize) as u8).collect()
 }
 
 /// A small bundle: its index and its chunks.
 pub(crate) fn bundle(release: u32, hardware: &str) -> (Vec<u8>, Vec<Vec<u8>>) {
-    let part =
-        |seed: usize| (0..700 * (seed + 1)).map(|at| (at * 31 + seed + release as usize) as u8).collect();
-    let parts: Vec<(PartKind, Vec<u8>)> =
-        PartKind::ALL.into_iter().take(7).enumerate().map(|(seed, kind)| (kind, part(seed))).collect();
-    let chunks: Vec<Vec<u8>> =
-        parts.iter().flat_map(|(_, bytes)| chunks_of(bytes, 10).map(<[u8]>::to_vec)).collect();
+    cut(release, hardware, None, |content| content.to_vec())
+}
+
+/// The same, of which the index says that it is sealed with one key, and which is sealed with another.
+pub(crate) fn sealed_bundle(
+    release: u32,
+    hardware: &str,
+    says: &ContentKey,
+    by: &ContentKey,
+) -> (Vec<u8>, Vec<Vec<u8>>) {
+    let family = "cell-fault".parse().unwrap();
+    cut(release, hardware, Some(says.seal_of()), |content| by.seal(&family, content).unwrap())
+}
+
+fn cut(
+    release: u32,
+    hardware: &str,
+    seal: Option<Seal>,
+    made: impl Fn(&[u8]) -> Vec<u8>,
+) -> (Vec<u8>, Vec<Vec<u8>>) {
+    let size = if seal.is_some() { 1_024 - SEAL_OVERHEAD } else { 1_024 };
+    let kinds: Vec<PartKind> = PartKind::ALL.into_iter().take(7).collect();
+    let parts: Vec<Vec<Vec<u8>>> =
+        (0..kinds.len()).map(|seed| part(seed, release).chunks(size).map(&made).collect()).collect();
+    let length = |chunks: &Vec<Vec<u8>>| chunks.iter().map(Vec::len).sum::<usize>() as u32;
+    let chunks: Vec<Vec<u8>> = parts.iter().flatten().cloned().collect();
     let index = BundleIndex {
         family: "cell-fault".parse().unwrap(),
         name: "cell-fault".parse().unwrap(),
@@ -272,13 +301,18 @@ pub(crate) fn bundle(release: u32, hardware: &str) -> (Vec<u8>, Vec<Vec<u8>>) {
         release,
         hardware: vec![hardware.parse().unwrap()],
         min_agent: AgentVersion::default(),
-        features: Digest::of(&parts[2].1),
+        features: Digest::of(&part(2, release)),
         needs: vec![SignalNeed { vss: "Vehicle.Cell{n}.Voltage".into(), unit: Unit::Volt }],
         budget: Budget { latency_us: 5_000, memory_bytes: 1 << 20 },
         golden_tolerance: 0,
         chunk_exponent: 10,
-        parts: parts.iter().map(|(kind, bytes)| Part { kind: *kind, length: bytes.len() as u32 }).collect(),
+        parts: kinds
+            .iter()
+            .zip(&parts)
+            .map(|(kind, part)| Part { kind: *kind, length: length(part) })
+            .collect(),
         chunks: chunks.iter().map(|chunk| Digest::of(chunk)).collect(),
+        seal,
     };
     (index.encode().unwrap(), chunks)
 }

@@ -35,6 +35,7 @@ mod quota;
 mod release;
 mod rig;
 mod scenarios;
+mod sealed;
 mod snapshot;
 mod soak;
 mod spooled;
