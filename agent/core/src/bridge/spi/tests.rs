@@ -105,7 +105,7 @@ fn a_call_is_answered_at_once_and_then_rested() {
     assert!(bench.is_quiet(ROSE));
     assert_eq!(bench.wait(), 1_000);
     bench.now_us += 1_000;
-    assert_eq!(bench.said(HIGH), [], "the call is remembered");
+    assert_eq!(bench.said(LOW), [], "the call is remembered");
     // A full one: the next waits already.
     bench.hear(&transaction(&[frames(3, 17), frames(20, 17)]));
     assert_eq!((bench.said(ROSE), bench.frames.len()), (vec![], 37));
