@@ -3,7 +3,7 @@
 use crate::{rig, spooled};
 use serde_json::Value;
 use std::fs;
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -28,8 +28,15 @@ const RAM: u64 = 32 * 1024;
 /// A frame of a drive, with its time in seconds.
 pub(crate) struct Timed {
     seconds: f64,
-    id: u16,
-    data: Vec<u8>,
+    pub(crate) id: u16,
+    pub(crate) data: Vec<u8>,
+}
+
+impl Timed {
+    /// When it is due after the first of its drive, which is played so many times faster.
+    pub(crate) fn due(&self, first: &Timed, haste: f64) -> Duration {
+        Duration::from_secs_f64(((self.seconds - first.seconds) / haste).max(0.0))
+    }
 }
 
 /// The frames of a simulated drive that the catalog names.
@@ -90,7 +97,7 @@ impl Machine {
         let started = Instant::now();
         let Some(first) = frames.first() else { return };
         for frame in frames {
-            let due = Duration::from_secs_f64(((frame.seconds - first.seconds) / haste).max(0.0));
+            let due = frame.due(first, haste);
             if let Some(early) = due.checked_sub(started.elapsed()).filter(|early| early.as_millis() > 1) {
                 sleep(early);
             }
@@ -261,21 +268,30 @@ impl KeptByAgent {
 }
 
 impl Agent {
-    /// Starts it in this folder, with a fresh spool.
+    /// Starts it in this folder, with a fresh spool and a bridge behind this socket.
     pub(crate) fn start(folder: &Path, line: &Path) -> Agent {
+        let line = format!("device = \"unix:{}\", sensors = \"board\"", line.display());
+        Agent::with(folder, &line, Command::spawn).unwrap()
+    }
+
+    /// Starts it in this folder, with a fresh spool, a bridge on this line, and in this way.
+    pub(crate) fn with(
+        folder: &Path,
+        line: &str,
+        spawn: impl FnOnce(&mut Command) -> io::Result<Child>,
+    ) -> io::Result<Agent> {
         let _ = fs::remove_dir_all(folder.join("spool"));
         let config = format!(
             "vehicle = \"bench-01\"\ncatalog = \"catalog.toml\"\nmodels = [\".\"]\nsummary_s = 2\n\
-             source = {{ bridge = {{ device = \"unix:{}\", bus = \"bms\", sensors = \"board\" }} }}\n\
-             spool = {{ dir = \"spool\" }}\n",
-            line.display()
+             source = {{ bridge = {{ {line}, bus = \"bms\" }} }}\n\
+             spool = {{ dir = \"spool\" }}\n"
         );
         fs::write(folder.join("telltale.toml"), config).unwrap();
         let said = fs::File::create(folder.join("agent.log")).unwrap();
         let config = folder.join("telltale.toml");
         let mut agent = Command::new(rig::program("telltale"));
         agent.args(["run", "--config", rig::text(&config)]).stdin(Stdio::null()).stderr(said);
-        Agent { child: agent.spawn().unwrap(), folder: folder.into() }
+        Ok(Agent { child: spawn(&mut agent)?, folder: folder.into() })
     }
 
     pub(crate) fn said(&self) -> String {
@@ -329,6 +345,13 @@ impl Agent {
         let records = spooled::records(&self.folder.join("spool"));
         let counts = spooled::summed(&records);
         KeptByAgent { records, counts, said: self.said() }
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
