@@ -8,7 +8,7 @@ use telltale_core::catalog::Catalog;
 use telltale_core::condition::Condition;
 use telltale_core::feature::FeatureSpec;
 use telltale_core::feature::Layout;
-use telltale_core::intrusion::{Profile, SecondSpec};
+use telltale_core::intrusion::{Profile, Rule, SecondSpec};
 use telltale_core::model::{Manifest, Model};
 use telltale_core::pipeline::{LoadedIntrusion, LoadedModel};
 use telltale_core::range::RangeModel;
@@ -167,6 +167,15 @@ pub fn intrusion(folder: &Path, profile_path: &Path) -> anyhow::Result<LoadedInt
     );
     let digest = Digest::of(&everything);
     Ok(LoadedIntrusion { manifest, digest, features, model: Box::new(model), profile })
+}
+
+/// Reads the rule of a model that watches buses.
+///
+/// # Errors
+/// What is wrong with the folder's manifest.
+pub fn rule(folder: &Path) -> anyhow::Result<Rule> {
+    let (_, manifest) = manifest(folder)?;
+    manifest.rule.with_context(|| format!("{} has no `rule`: it watches no buses", folder.display()))
 }
 
 /// Reads the profile of a vehicle type's buses.

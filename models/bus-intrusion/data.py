@@ -81,6 +81,7 @@ class Vehicle:
 
     def __init__(self, tool, work):
         self.tool, self.work = tool, work
+        self.has_rule = True  # training makes it: before, there is none
 
     def learn(self, name, parts, verify=()):
         """A profile of these stretches of traffic. -> its path"""
@@ -108,7 +109,8 @@ class Vehicle:
     def rows(self, name, profile, logs, buses):
         parquet = self.work / f"{name}.parquet"
         spec = HERE / "features.toml"
-        self.run("bus", "features", *buses, "--profile", profile, "--spec", spec, *logs, "-o", parquet)
+        rule = ["--model", HERE] if self.has_rule else []
+        self.run("bus", "features", *buses, "--profile", profile, "--spec", spec, *rule, *logs, "-o", parquet)
         table = pyarrow.parquet.read_table(parquet)
         parquet.unlink()
         # Seconds in which nothing is judged yet have nulls.

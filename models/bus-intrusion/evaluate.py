@@ -17,6 +17,7 @@ import attacks
 import data
 import int8 as quantization
 import network
+import rule
 import simulated
 
 HERE = Path(__file__).parent
@@ -75,7 +76,9 @@ def weights(options, recipe):
 
     file = options.work / "weights.npz"
     if not file.exists():
-        train.fit(data.Vehicle(options.telltale, options.work), options, recipe, data.read(options.data, "clean"))
+        vehicle = data.Vehicle(options.telltale, options.work)
+        vehicle.has_rule = False
+        train.fit(vehicle, options, recipe, data.read(options.data, "clean"))
     kept = np.load(file)
     arrays = [kept[f"arr_{n}"] for n in range(len(kept.files) - 2)]
     return arrays[:-2], arrays[-2:], kept["features"], kept["labels"]
@@ -136,6 +139,7 @@ def report(vehicle, options, recipe):
 
     result = {"threshold": {name: {"value": round(float(v), 3), "scale": round(float(b), 3)} for name, (v, b) in limits.items()}}
     result["tuning_seconds"] = len(tune)
+    result["rule"] = json.loads((options.work / "rule.json").read_text())
     rows, said = alarms("clean", clean.cut(start - warm_up, end))
     said["bigram, learned up to the test"] = alarms_known("clean", clean.cut(start - warm_up, end))
     result["clean"] = {"seconds": len(rows.end), "false_alarms": {m: int(v.sum()) for m, v in said.items()}}
@@ -224,6 +228,13 @@ def write(result, recipe):
     lines += [f"Thresholds from {result['tuning_seconds']} clean seconds, extrapolated to {recipe['decision']['false_alarms_an_hour']:g} false alarm an hour:\n"]
     lines += ["| model | threshold | scale of the tail |", "|---|---|---|"]
     lines += [f"| {m} | {v['value']} | {v['scale']} |" for m, v in result["threshold"].items()]
+    lines += ["\nThe rule's limits by the seconds that it sums, and what of the training stretch's planted attacks each finds:\n"]
+    lines += ["| seconds | " + " | ".join(rule.COUNTS) + " | false alarms an hour by the tail | planted attacked seconds found |", "|---" * (len(rule.COUNTS) + 3) + "|"]
+    for one in result["rule"]["tried"]:
+        cells = " | ".join(str(limit) for limit in one["limits"])
+        ships = " (ships)" if one["seconds"] == result["rule"]["seconds"] else ""
+        lines.append(f"| {one['seconds']}{ships} | {cells} | {one['false_an_hour']} | {one['found']} of {one['of']} |")
+    lines.append(f"\nFrom {result['rule']['tried'][0]['clean']} clean seconds of the training and tuning stretch.")
     clean = result["clean"]
     lines += [f"\n## Clean seconds after the tuning stretch: {clean['seconds']}\n", "| model | false alarms | at most an hour, 95 % |", "|---|---|---|"]
     lines += [f"| {m} | {clean['false_alarms'][m]} | {clean['most_an_hour_95'][m]} |" for m in models]

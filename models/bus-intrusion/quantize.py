@@ -32,6 +32,7 @@ def main():
         sys.exit(f"{weights} is not there: the f32 weights are made by `cargo xtask models train {recipe['name']}`")
     params, _, x, y = evaluate.weights(options, recipe)
     vehicle, clean = data.Vehicle(options.telltale, options.work), data.read(options.data, "clean")
+    vehicle.has_rule = False
     train.export(recipe, params, x, y, vehicle, clean, time.monotonic())
     file = HERE / f"{recipe['name']}.int8.onnx"
     layers = int8.load(file)

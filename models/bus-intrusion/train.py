@@ -11,6 +11,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # the order of sums, and with it the w
 
 import hashlib
 import itertools
+import json
 import time
 import tomllib
 from pathlib import Path
@@ -23,6 +24,7 @@ import evaluate
 import golden
 import int8
 import network
+import rule
 
 HERE = Path(__file__).parent
 
@@ -32,17 +34,23 @@ def main():
     recipe = tomllib.loads((HERE / "recipe.toml").read_text())
     vehicle, clean, started = data.Vehicle(options.telltale, options.work), data.read(options.data, "clean"), time.monotonic()
 
+    vehicle.has_rule = False
     fit(vehicle, options, recipe, clean)
     params, _, x, y = evaluate.weights(options, recipe)
     say(started, f"{len(x)} rows, {int(y.sum())} of them of attacked seconds")
     export(recipe, params, x, y, vehicle, clean, started)
+    vehicle.has_rule = True
     evaluate.report(vehicle, options, recipe)
     say(started, "done")
 
 
 def fit(vehicle, options, recipe, clean):
     """Keeps the network, the linear model and the rows in the scratch folder."""
-    x, y = dataset(vehicle, recipe, clean)
+    logs = dataset(vehicle, recipe, clean)
+    x, y = (np.concatenate(part) for part in zip(*logs))
+    stretches = rule.clean_stretches(vehicle, recipe, clean)
+    seconds, limits, tried = rule.fit(stretches, logs, recipe)
+    (options.work / "rule.json").write_text(json.dumps({"seconds": seconds, "limits": limits, "tried": tried}))
     shared = {k: v for k, v in recipe["fit"].items() if k not in ("hidden", "baseline_learning_rate")}
     params = network.fit(x, y, recipe["fit"]["hidden"], **shared)
     linear = network.fit(x, y, [], **shared | {"learning_rate": recipe["fit"]["baseline_learning_rate"]})
@@ -59,12 +67,13 @@ def export(recipe, params, x, y, vehicle, clean, started):
     slope, intercept = np.round(network.platt(score(x).astype(float), y), 6)
     limit, _ = evaluate.threshold(score, evaluate.tuning(vehicle, recipe, clean), recipe)
     enter = float(network.sigmoid(slope * limit + intercept))
-    (HERE / "model.toml").write_text(manifest(recipe, slope, intercept, enter))
+    fitted = json.loads((vehicle.work / "rule.json").read_text())
+    (HERE / "model.toml").write_text(manifest(recipe, slope, intercept, enter, fitted))
     golden.write(HERE, file, layers)
 
 
 def dataset(vehicle, recipe, clean):
-    """Clean and attacked seconds of the training stretch. -> features [n, 16], label [n]"""
+    """Clean and attacked seconds of the training stretch. -> of each log features [n, 16], label [n]"""
     rng = np.random.default_rng(recipe["plant"]["seed"])
     start, end = recipe["split"]["train"]
     edges = np.linspace(start, end, 4)
@@ -73,17 +82,18 @@ def dataset(vehicle, recipe, clean):
     for learned, verified, scored in itertools.permutations(range(3)):
         profile = vehicle.learn("third", [thirds[learned]], [thirds[verified]])
         rows = vehicle.seconds("third", profile, thirds[scored])
-        parts.append((rows.x, np.zeros(len(rows.end))))
+        parts.append((rows.x.astype(np.float32), np.zeros(len(rows.end), np.float32)))
         for attack in attacks.ALL:
             for _ in range(recipe["plant"]["copies"] // 2):
                 stretch = edges[scored] + np.array(recipe["plant"]["stretch_s"])
                 traffic, hit = attack(thirds[scored], stretch, rng)
                 rows = vehicle.seconds("third", profile, traffic)
-                parts.append((rows.x, np.isin(np.rint(rows.end).astype(int) - 1, sorted(hit)).astype(float)))
-    return (np.concatenate(part).astype(np.float32) for part in zip(*parts))
+                label = np.isin(np.rint(rows.end).astype(int) - 1, sorted(hit))
+                parts.append((rows.x.astype(np.float32), label.astype(np.float32)))
+    return parts
 
 
-def manifest(recipe, slope, intercept, enter):
+def manifest(recipe, slope, intercept, enter, fitted):
     """model.toml, which the agent reads."""
     digest = hashlib.sha256((HERE / "features.toml").read_bytes()).hexdigest()
     quantize, decision = recipe["quantize"], recipe["decision"]
@@ -99,6 +109,8 @@ input = {{ scale = {np.float32(quantize["input_limit"] / 127)}, zero_point = 0 }
 output = {{ channel = 0, scale = {np.float32(quantize["output_limit"] / 127)}, zero_point = 0 }}
 calibration = {{ slope = {slope:.6f}, intercept = {intercept:.6f} }}
 decision = {{ enter = {enter:.6f}, enter_windows = 1, enter_of = 1, exit = {enter / 2:.6f}, exit_windows = {decision["exit_windows"]} }}
+# From so many on, summed over the seconds: {", ".join(rule.COUNTS)} (rule.py).
+rule = {{ seconds = {fitted["seconds"]}, limits = {fitted["limits"]} }}
 """
 
 

@@ -90,6 +90,7 @@ fn bus(extended: bool) -> Result<BusProfile, String> {
             }),
             constant: 0,
             step: [255; 8],
+            turns: [false; 8],
             repeats: 1,
             // The checksum's lowest four bits.
             checks: (0..4)

@@ -4,6 +4,7 @@
 use crate::document::DocumentError;
 use crate::drift::Reference;
 use crate::estimate::Estimation;
+use crate::intrusion::Rule;
 use crate::regime::{self, Bound};
 use crate::residual::Residual;
 use serde::Deserialize;
@@ -76,6 +77,8 @@ pub struct Manifest {
     pub reading: Reading,
     /// What it was trained on, for drift.
     pub drift: Option<Reference>,
+    /// Of a model that watches buses: the limits of the rule beside it.
+    pub rule: Option<Rule>,
 }
 
 /// What a model's output means: how odd a subject is, or how much of something it has.
@@ -115,6 +118,7 @@ struct Document {
     regime: Vec<Bound>,
     estimate: Option<Estimation>,
     drift: Option<Reference>,
+    rule: Option<Rule>,
 }
 
 /// `q = clamp(round(x / scale) + zero_point)`, ties to even (ONNX `QuantizeLinear`).
@@ -238,6 +242,7 @@ impl Manifest {
             history: doc.history,
             reading,
             drift: doc.drift,
+            rule: doc.rule,
         };
         match manifest.fault() {
             None => Ok(manifest),
@@ -271,6 +276,7 @@ impl Manifest {
         .find_map(|(holds, field, problem)| (!holds).then_some((field, problem)))
         .or_else(|| self.reading.fault())
         .or_else(|| self.drift.as_ref()?.fault())
+        .or_else(|| self.rule?.fault())
     }
 
     /// How records name this model, given the digest over its files.
@@ -353,6 +359,11 @@ pub(crate) mod tests {
                 "`regime`: low <= high",
             ),
             ("name = \"cell-fault\"", "name = \"\"", "`name`"),
+            (
+                "version",
+                "rule = { seconds = 0, limits = [1, 1, 1, 1, 1, 1, 1, 1, 1] }\nversion",
+                "`rule.seconds`: 1 to 4",
+            ),
             ("version", "versoin", "unknown field `versoin`"),
             ("calibration = { slope = 1.0, intercept = 0.0 }", "", "`estimate`: either this, or"),
         ] {

@@ -29,6 +29,7 @@ const MANIFEST: &str = r#"
     output = { channel = 0, scale = 0.1, zero_point = 0 }
     calibration = { slope = 1.0, intercept = -5.0 }
     decision = { enter = 0.9, enter_windows = 1, enter_of = 1, exit = 0.2, exit_windows = 2 }
+    rule = { seconds = 1, limits = [1, 9, 6, 9, 9, 1, 1, 3, 3] }
 "#;
 
 /// Never alarmed; the rule is.

@@ -11,7 +11,7 @@ use telltale_core::clock::ClockAnchor;
 use telltale_core::frame::{BusId, CanFrame};
 use telltale_core::intrusion::family::{Family, evidence};
 use telltale_core::intrusion::profile::document;
-use telltale_core::intrusion::{Detector, Learner, Profile, Reading, Second, SecondSpec};
+use telltale_core::intrusion::{Detector, Learner, Profile, Reading, Rule, Second, SecondSpec};
 use telltale_workbench::feature_table::{FeatureTable, Provenance};
 
 const LEARN_HELP: &str = "\
@@ -26,7 +26,7 @@ Example:
 const FEATURES_HELP: &str = "\
 One row a second and bus that spoke: `window`, `end_us` (the log's clock; microseconds since 1970 where the log has wall
 time), `subject` (the bus among the profile's, from 1), a column a feature as the model takes it, `rule` (1 where the
-rule beside the model speaks) and `family` (0 flood, 1 unknown identifier, 2 fuzzing, 3 replay, 4 suppression,
+rule beside the model of --model speaks, else 0) and `family` (0 flood, 1 unknown identifier, 2 fuzzing, 3 replay, 4 suppression,
 5 masquerade, 6 other). Seconds in which nothing is judged yet have nulls.
 
 Example:
@@ -94,6 +94,9 @@ pub(crate) struct FeaturesArgs {
     /// The feature specification, of kind `bus-second`
     #[arg(long)]
     spec: PathBuf,
+    /// The folder of the model whose rule fills the column `rule`
+    #[arg(long)]
+    model: Option<PathBuf>,
     /// The Parquet file to write
     #[arg(short, long)]
     output: PathBuf,
@@ -103,6 +106,9 @@ pub(crate) struct FeaturesArgs {
 pub(crate) struct ScoreArgs {
     #[command(flatten)]
     held: Held,
+    /// The folder of the model whose rule it is
+    #[arg(long, default_value = "models/bus-intrusion")]
+    model: PathBuf,
     /// One JSON object instead of lines
     #[arg(long)]
     json: bool,
@@ -182,9 +188,10 @@ fn features(args: &FeaturesArgs) -> anyhow::Result<()> {
     let mut values = vec![0.0f32; names.len()];
     let mut rows = 0u64;
     let judged = spec.features.len();
+    let rule = args.model.as_deref().map(load::rule).transpose()?;
     args.held.hold(&profile, |end_us, subject, second| {
         second.row(&spec, &mut values[..judged]);
-        values[judged] = second.rule();
+        values[judged] = rule.map_or(0.0, |rule| rule.score(second));
         let family = Family::of(second);
         values[judged + 1] = Family::ALL.iter().position(|known| *known == family).unwrap_or_default() as f32;
         let row: Vec<Option<f32>> = values.iter().map(|value| second.is_judged().then_some(*value)).collect();
@@ -198,6 +205,7 @@ fn features(args: &FeaturesArgs) -> anyhow::Result<()> {
 
 fn score(args: &ScoreArgs) -> anyhow::Result<()> {
     let profile = args.held.profile()?;
+    let rule: Rule = load::rule(&args.model)?;
     let mut out = io::stdout().lock();
     let (mut judged, mut odd) = (0u64, 0u64);
     let mut families: BTreeMap<&str, u64> = BTreeMap::new();
@@ -205,7 +213,7 @@ fn score(args: &ScoreArgs) -> anyhow::Result<()> {
     let watched: Vec<String> = Detector::new(&profile, &names)?.subjects().map(Into::into).collect();
     args.held.hold(&profile, |end_us, subject, second| {
         judged += u64::from(second.is_judged());
-        if !second.is_judged() || second.rule() < 1.0 {
+        if !second.is_judged() || rule.score(second) < 1.0 {
             return Ok(());
         }
         odd += 1;

@@ -3,7 +3,10 @@
 //! A list of decisions over the counts, because a person has to be able to follow it: the network says how odd the second
 //! is, this says why. One second can look like more than one; the first that holds is told.
 
-use super::second::{Count, Second, Top};
+use super::count::Count;
+use super::second::{Second, Top};
+use super::track::NO_LONGER_FITS_AFTER;
+use crate::frame::CanId;
 use telltale_wire::record::Evidence;
 use telltale_wire::unit::Unit;
 
@@ -100,6 +103,17 @@ impl Family {
             Family::Masquerade => &[Count::Check, Count::Shape, Count::Step, Count::Jitter, Count::Frozen],
             Family::Other => &[Count::Worst, Count::Pair, Count::Jitter, Count::Long],
         }
+    }
+}
+
+/// What is told of an identifier that has contradicted its profile for an hour: for how many seconds.
+#[must_use]
+pub fn no_longer_fits(id: CanId) -> Evidence {
+    Evidence {
+        what: format!("{id}: the profile no longer fits: learn it anew. Seconds on end with broken parities"),
+        value: NO_LONGER_FITS_AFTER as f32,
+        reference: 0.0,
+        unit: Unit::Second,
     }
 }
 

@@ -6,8 +6,8 @@
 //! when they are nearer to what one frame too many would make of them than to the closest that were seen, and an
 //! interval is long when it is nearer to a frame that is missing.
 
-use super::profile::{BusProfile, IdProfile, MAX_IDS, Timing};
-use super::relation::{Columns, Span};
+use super::known::Known;
+use super::profile::{BusProfile, MAX_IDS};
 use crate::frame::{BusId, CanFrame, CanId, FrameKind};
 use std::collections::BTreeMap;
 
@@ -15,18 +15,8 @@ use std::collections::BTreeMap;
 const SLEEP_US: u64 = 2_000_000;
 /// A bus that was silent for so long while another spoke may be: half of what the vehicle takes for silenced.
 const ALONE_US: u64 = 500_000;
-/// Intervals of an identifier of which the middle one is taken.
-const INTERVALS: usize = 4_096;
-/// Fewer frames than this have no period, and fewer than the second of these nothing at all: the identifier is unknown.
-const PERIODIC_FROM: u32 = 8;
+/// Identifiers of fewer frames are unknown.
 const KNOWN_FROM: u32 = 2;
-/// A bit moves if it changes in one of so many frames, and at least so often: only then is what holds of it believed.
-const MOVES_IN: u32 = 50;
-const MOVES_AT_LEAST: u32 = 32;
-/// Beside an eighth of the range of an identifier's intervals.
-const MARGIN_US: u64 = 20;
-/// A byte that has gone further than this in one step may go anywhere.
-const WILD: u8 = 100;
 const SECOND_US: u64 = 1_000_000;
 
 /// What a reading is for.
@@ -61,30 +51,6 @@ struct BusLearner {
     in_second: u32,
     frames_per_s: [u32; 2],
     seconds: u32,
-}
-
-struct Known {
-    frames: u32,
-    at: Option<u64>,
-    before: Option<u64>,
-    word: Option<u64>,
-    len: [u8; 2],
-    intervals: Vec<u32>,
-    shortest: u64,
-    longest: u64,
-    closest: u64,
-    first_word: u64,
-    /// Bits that ever differed from the first payload.
-    varied: u64,
-    /// How often each bit changed, the first byte's highest first.
-    changes: [u32; 64],
-    step: [u8; 8],
-    run: u32,
-    repeats: u32,
-    in_second: u32,
-    per_s: [u32; 2],
-    span: Span,
-    after: BTreeMap<CanId, ()>,
 }
 
 impl Learner {
@@ -223,142 +189,6 @@ impl BusLearner {
     }
 }
 
-impl Known {
-    fn new(word: u64, len: u8) -> Known {
-        Known {
-            frames: 0,
-            at: None,
-            before: None,
-            word: None,
-            len: [len; 2],
-            intervals: Vec::new(),
-            shortest: u64::MAX,
-            longest: 0,
-            closest: u64::MAX,
-            first_word: word,
-            varied: 0,
-            changes: [0; 64],
-            step: [0; 8],
-            run: 0,
-            repeats: 0,
-            in_second: 0,
-            per_s: [u32::MAX, 0],
-            span: Span::new(),
-            after: BTreeMap::new(),
-        }
-    }
-
-    fn forget_time(&mut self) {
-        (self.at, self.before, self.word) = (None, None, None);
-        (self.run, self.in_second) = (0, 0);
-    }
-
-    fn take(&mut self, reading: Reading, at: u64, word: u64, len: u8) {
-        self.in_second += 1;
-        if reading != Reading::Second {
-            self.time(reading, at);
-            self.len = [self.len[0].min(len), self.len[1].max(len)];
-            self.varied |= word ^ self.first_word;
-        }
-        let Some(last) = self.word.replace(word) else { return };
-        match reading {
-            Reading::Second => return self.span.take(word, last, self.columns()),
-            Reading::Verify => self.span.contradict(word, last, self.columns()),
-            Reading::First => {
-                for (place, changes) in self.changes.iter_mut().enumerate() {
-                    *changes += ((word ^ last) >> (63 - place) & 1) as u32;
-                }
-            }
-        }
-        for (step, (a, b)) in self.step.iter_mut().zip(word.to_be_bytes().iter().zip(last.to_be_bytes())) {
-            *step = (*step).max(a.abs_diff(b));
-        }
-        self.run = if word == last { self.run + 1 } else { 0 };
-        self.repeats = self.repeats.max(self.run);
-    }
-
-    fn time(&mut self, reading: Reading, at: u64) {
-        if reading == Reading::First {
-            self.frames += 1;
-        }
-        let last = self.at.replace(at);
-        let before = std::mem::replace(&mut self.before, last);
-        if let Some(last) = last {
-            let interval = at - last;
-            self.shortest = self.shortest.min(interval);
-            self.longest = self.longest.max(interval);
-            if reading == Reading::First && self.intervals.len() < INTERVALS {
-                self.intervals.push(interval.min(u64::from(u32::MAX)) as u32);
-            }
-        }
-        if let Some(before) = before {
-            self.closest = self.closest.min(at - before);
-        }
-    }
-
-    /// The bits that changed, as the first reading left them.
-    fn columns(&self) -> Columns {
-        let enough = (self.frames / MOVES_IN).max(MOVES_AT_LEAST);
-        let mut columns = Columns { seldom: 0, moving: 0 };
-        for (place, changes) in self.changes.iter().enumerate().filter(|(_, changes)| **changes > 0) {
-            let side = if *changes >= enough { &mut columns.moving } else { &mut columns.seldom };
-            *side |= 1 << (63 - place);
-        }
-        columns
-    }
-
-    fn profile(&self, id: CanId, names: &[CanId]) -> IdProfile {
-        // A margin of half, and none where a byte has gone about half of its range or is constant: those are told apart.
-        let margin = |step: u8| if step == 0 || step > WILD { u8::MAX } else { step + step / 2 + 1 };
-        let checks = match self.span.is_settled() {
-            true => self.span.checks(u64::from(id.raw())),
-            false => Vec::new(),
-        };
-        IdProfile {
-            id,
-            frames: self.frames,
-            len: self.len,
-            per_s: if self.per_s[0] > self.per_s[1] { [0, 0] } else { self.per_s },
-            timing: self.timing(),
-            constant: !self.varied,
-            step: self.step.map(margin),
-            repeats: self.repeats.saturating_mul(2).saturating_add(1),
-            checks,
-            after: names.iter().map(|name| self.after.contains_key(name)).collect(),
-        }
-    }
-
-    /// `None` where the longest interval is more than three periods: it comes when something happens.
-    fn timing(&self) -> Option<Timing> {
-        if self.frames < PERIODIC_FROM || self.intervals.is_empty() {
-            return None;
-        }
-        let mut sorted = self.intervals.clone();
-        sorted.sort_unstable();
-        let period = u64::from(sorted[sorted.len() / 2]);
-        if period == 0 || self.longest > 3 * period {
-            return None;
-        }
-        // One frame too many makes three frames span one period, and one too few makes two of one interval.
-        let close = if self.closest * 4 > period * 5 { (period + self.closest) / 2 } else { 0 };
-        let long = if self.longest < 2 * period {
-            (self.longest + 2 * period) / 2
-        } else {
-            self.longest + self.longest / 2
-        };
-        let margin = (self.longest - self.shortest) / 8 + MARGIN_US;
-        let high = self.longest + margin;
-        let timing = Timing {
-            period_us: u32::try_from(period).ok()?,
-            low_us: u32::try_from(self.shortest.saturating_sub(margin)).ok()?,
-            high_us: u32::try_from(high).ok()?,
-            close_us: u32::try_from(close).ok()?,
-            long_us: u32::try_from(long.max(high)).ok()?,
-        };
-        Some(timing)
-    }
-}
-
 /// The first eight bytes of a payload, the first in the highest place; what is not there is zero.
 #[inline]
 pub(super) fn word_of(frame: &CanFrame) -> u64 {
@@ -372,7 +202,7 @@ fn widen(range: &mut [u32; 2], value: u32) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::profile::{Profile, document};
+    use super::super::profile::{IdProfile, Profile, document};
     use super::super::tests::traffic;
     use super::*;
 

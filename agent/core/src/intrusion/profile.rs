@@ -68,6 +68,8 @@ pub struct IdProfile {
     pub constant: u64,
     /// The largest change of each byte from one payload to the next that is nothing to speak of.
     pub step: [u8; 8],
+    /// Whether a byte goes on from 255 at 0: its changes are then counted the shorter way round.
+    pub turns: [bool; 8],
     /// The same payload may come again so many times in a row.
     pub repeats: u32,
     /// Parities that always held.
@@ -132,6 +134,8 @@ struct IdDocument {
     timing: Option<Timing>,
     constant: String,
     step: [u8; 8],
+    #[serde(default)]
+    turns: [bool; 8],
     repeats: u32,
     checks: Vec<(String, String, bool)>,
     after: String,
@@ -203,6 +207,10 @@ impl IdDocument {
         let id =
             identifier(&self.id).ok_or("three hexadecimal digits, or eight of an extended identifier")?;
         let constant = word(&self.constant)?;
+        // Twice the way and the byte itself share 16 bits.
+        if self.step.iter().zip(self.turns).any(|(step, turns)| turns && *step > 127) {
+            return Err("`turns`: a byte that may go half way round or further can't be held to it");
+        }
         if self.len[0] > self.len[1] || self.len[1] > 64 {
             return Err("`len`: the shortest before the longest, at most 64");
         }
@@ -233,6 +241,7 @@ impl IdDocument {
             timing: self.timing,
             constant,
             step: self.step,
+            turns: self.turns,
             repeats: self.repeats,
             checks,
             after: self.after.bytes().map(|b| b == b'1').collect(),
@@ -298,9 +307,10 @@ pub fn document(name: &str, buses: &[BusProfile]) -> String {
             let after: String = id.after.iter().map(|came| if *came { '1' } else { '0' }).collect();
             let _ = write!(
                 out,
-                "constant = \"{:016X}\"\nstep = {:?}\nrepeats = {}\nchecks = [{}]\nafter = \"{after}\"\n",
+                "constant = \"{:016X}\"\nstep = {:?}\nturns = {:?}\nrepeats = {}\nchecks = [{}]\nafter = \"{after}\"\n",
                 id.constant,
                 id.step,
+                id.turns,
                 id.repeats,
                 checks.join(", ")
             );
@@ -328,6 +338,7 @@ pub(super) mod tests {
             }),
             constant: 0xFF00_0000_0000_0000,
             step: [0, 0, 0, 0, 0, 0, 4, 255],
+            turns: [false, false, false, false, false, false, true, false],
             repeats: 3,
             checks: vec![Check { now: 1, before: 1, odd: true }],
             after: vec![false, true],
@@ -366,6 +377,7 @@ pub(super) mod tests {
             ("after = \"01\"", "after = \"011\"", "`after`"),
             ("after = \"01\"", "after = \"02\"", "`after`"),
             ("\"0000000000000001\", \"0", "\"0000000000000000\", \"0", "does not look at"),
+            ("step = [0, 0, 0, 0, 0, 0, 4,", "step = [0, 0, 0, 0, 0, 0, 128,", "`turns`"),
             ("repeats = 3", "repeat = 3", "unknown field"),
         ] {
             assert!(text.contains(from), "{from}");

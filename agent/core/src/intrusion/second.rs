@@ -1,179 +1,13 @@
 //! One second of a bus: what was counted, as a row of features and for a rule that needs no network.
 
-use super::detector::{ODDITIES, Track};
-use crate::document::DocumentError;
+use super::count::{COUNTS, Count};
+use super::rule::{self, MOST_SECONDS, Rule};
+use super::spec::SecondSpec;
+use super::track::{ODDITIES, Track};
 use crate::frame::CanId;
-use serde::Deserialize;
-use telltale_wire::digest::Digest;
 
-/// The specification schema that this room reads.
-pub const SCHEMA: u32 = 1;
-/// What a specification of seconds says of itself.
-pub const KIND: &str = "bus-second";
-/// How many things are counted.
-pub const COUNTS: usize = 16;
 /// A count beyond this is that of something else than one frame too many: features end here, at 8 as logarithms.
 const MOST: u32 = 255;
-
-/// What is counted in a second. The first eight are oddities of single frames.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[repr(usize)]
-pub enum Count {
-    /// Intervals outside of the range known.
-    Jitter,
-    /// Three frames where two belong.
-    Close,
-    /// Intervals in which a frame is missing.
-    Long,
-    /// Payloads of another length, or in which three bits or more change that never did.
-    Shape,
-    /// Payloads in which a byte jumped further than ever.
-    Step,
-    /// Payloads that break a parity: a counter or checksum that does not fit.
-    Check,
-    /// Identifiers whose payload begins to stand still.
-    Frozen,
-    /// Identifiers that have never followed the one before them.
-    Pair,
-    /// Frames of an identifier that the profile does not have.
-    Unknown,
-    /// Identifiers that have gone silent.
-    Missing,
-    /// Frames beyond the most of each identifier, one allowed.
-    Excess,
-    /// Frames below the fewest of each identifier, one allowed.
-    Deficit,
-    /// The odd frames of the identifier that has the most.
-    Worst,
-    /// Identifiers of which anything was odd, successors aside.
-    OddIds,
-    /// Identifiers with frames too many in their interval.
-    Crowded,
-    /// Frames. As a feature: the binary logarithm of their ratio to the most or the fewest that were known.
-    Load,
-}
-
-impl Count {
-    /// All of them, in their order.
-    pub const ALL: [Count; COUNTS] = [
-        Count::Jitter,
-        Count::Close,
-        Count::Long,
-        Count::Shape,
-        Count::Step,
-        Count::Check,
-        Count::Frozen,
-        Count::Pair,
-        Count::Unknown,
-        Count::Missing,
-        Count::Excess,
-        Count::Deficit,
-        Count::Worst,
-        Count::OddIds,
-        Count::Crowded,
-        Count::Load,
-    ];
-
-    /// What evidence calls it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Count::Jitter => "intervals outside of their range",
-            Count::Close => "frames too many in their interval",
-            Count::Long => "intervals too long",
-            Count::Shape => "changes of constant bits or of the length",
-            Count::Step => "jumps of a byte",
-            Count::Check => "counters or checksums that do not fit",
-            Count::Frozen => "payloads that begin to stand still",
-            Count::Pair => "successors never seen",
-            Count::Unknown => "frames of an unknown identifier",
-            Count::Missing => "identifiers gone silent",
-            Count::Excess => "frames above the most of a second",
-            Count::Deficit => "frames below the fewest of a second",
-            Count::Worst => "odd frames of one identifier",
-            Count::OddIds => "identifiers with odd frames",
-            Count::Crowded => "identifiers with frames too many",
-            Count::Load => "frames",
-        }
-    }
-}
-
-/// Which counts a model takes, and how they are scaled: `features.toml` of a model that watches buses.
-#[derive(Clone, Debug)]
-pub struct SecondSpec {
-    /// Its name.
-    pub name: String,
-    /// The digest of the document.
-    pub digest: Digest,
-    /// The features, in the order of the model's channels.
-    pub features: Vec<SecondFeature>,
-}
-
-/// A feature: the binary logarithm of one plus a count, over a scale, clipped.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SecondFeature {
-    /// Its name, a column of the tables that training reads.
-    pub name: String,
-    /// What is counted.
-    pub count: Count,
-    /// What is divided by.
-    pub scale: f32,
-    /// The bound on either side.
-    pub clip: f32,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Document {
-    schema: u32,
-    kind: String,
-    name: String,
-    feature: Vec<SecondFeature>,
-}
-
-impl SecondSpec {
-    /// Whether a document says that it is one of these, so that it is not read as features of signals.
-    #[must_use]
-    pub fn is_one(text: &str) -> bool {
-        #[derive(Deserialize)]
-        struct Kind {
-            kind: Option<String>,
-        }
-        toml::from_str::<Kind>(text).is_ok_and(|doc| doc.kind.as_deref() == Some(KIND))
-    }
-
-    /// Reads a specification. `origin` names the file in errors.
-    ///
-    /// # Errors
-    /// [`DocumentError`], with the field at fault.
-    pub fn parse(text: &str, origin: &str) -> Result<SecondSpec, DocumentError> {
-        let doc: Document = toml::from_str(text)
-            .map_err(|e| DocumentError::Syntax { origin: origin.into(), message: e.to_string() })?;
-        let fail = |field: &str, problem: &str| DocumentError::Value {
-            origin: origin.into(),
-            field: field.into(),
-            problem: problem.into(),
-        };
-        if doc.schema != SCHEMA || doc.kind != KIND {
-            return Err(fail("schema", "this agent reads schema 1 of kind \"bus-second\""));
-        }
-        if doc.feature.is_empty() || doc.feature.len() > COUNTS {
-            return Err(fail("feature", "one to sixteen features"));
-        }
-        for (place, feature) in doc.feature.iter().enumerate() {
-            if doc.feature[..place].iter().any(|other| other.name == feature.name) {
-                return Err(fail("feature", "each name once"));
-            }
-            let positive = |x: f32| x > 0.0 && x.is_finite();
-            if !positive(feature.scale) || !positive(feature.clip) {
-                return Err(fail(&format!("feature {}", feature.name), "scale and clip are numbers above 0"));
-            }
-        }
-        Ok(SecondSpec { name: doc.name, digest: Digest::of(text.as_bytes()), features: doc.feature })
-    }
-}
 
 /// One second of one bus.
 #[derive(Clone, Debug)]
@@ -187,6 +21,10 @@ pub struct Second {
     is_judged: bool,
     /// Whether the bus stopped in it, so that what is not there says nothing.
     is_cut: bool,
+    /// What the rule sums, of this second and those before, the latest first.
+    taken: [[u32; Rule::COUNTS.len()]; MOST_SECONDS],
+    /// Whose profile has not fitted for an hour, and is given up in part from now on.
+    pub(super) misfit: Option<CanId>,
 }
 
 /// An identifier that stands out.
@@ -209,6 +47,8 @@ impl Second {
             is_told: false,
             is_judged: false,
             is_cut: false,
+            taken: [[0; Rule::COUNTS.len()]; MOST_SECONDS],
+            misfit: None,
         }
     }
 
@@ -253,19 +93,20 @@ impl Second {
         }
     }
 
-    /// A rule beside the network: 1 if something was counted that clean traffic does not have at all, else 0. Where an
-    /// interval was too long as well, the bus was held up, and what waited came at once: that is no frame too many.
+    /// The identifier whose profile has been contradicted in every second of an hour: what of it did not fit is held
+    /// against nothing any more. Told in one second.
     #[must_use]
-    pub fn rule(&self) -> f32 {
-        let limits = [
-            (Count::Unknown, 1),
-            (Count::Missing, 1),
-            (Count::Excess, 3),
-            (Count::Deficit, 3),
-            (Count::Step, 6),
-        ];
-        let too_many = self.count(Count::Close) > self.count(Count::Long);
-        f32::from(u8::from(too_many || limits.iter().any(|(count, limit)| self.count(*count) >= *limit)))
+    pub const fn misfit(&self) -> Option<CanId> {
+        self.misfit
+    }
+
+    /// What the rule takes, summed over this and the seconds before.
+    pub(super) fn sums(&self, seconds: usize) -> [u32; Rule::COUNTS.len()] {
+        let mut sums = [0u32; Rule::COUNTS.len()];
+        for taken in self.taken.iter().take(seconds) {
+            sums.iter_mut().zip(taken).for_each(|(sum, one)| *sum = sum.saturating_add(*one));
+        }
+        sums
     }
 
     fn load(&self) -> f32 {
@@ -282,6 +123,8 @@ impl Second {
     pub(super) const fn skip(&mut self) {
         self.is_told = false;
         self.is_judged = false;
+        self.misfit = None;
+        self.taken = [[0; Rule::COUNTS.len()]; MOST_SECONDS];
     }
 
     /// Takes over what was counted of single frames, and looks at every identifier as a whole.
@@ -305,6 +148,15 @@ impl Second {
                 self.look_at(track, seen, &odd);
             }
         }
+        if is_judged {
+            self.take();
+        }
+    }
+
+    /// Moves the seconds that the rule sums on by this one.
+    fn take(&mut self) {
+        self.taken.rotate_right(1);
+        self.taken[0] = rule::taken(self);
     }
 
     fn look_at(&mut self, track: &Track, seen: u32, odd: &[u32; ODDITIES]) {
@@ -369,11 +221,8 @@ fn log2(x: u32) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::spec::tests::EXAMPLE;
     use super::*;
-
-    const EXAMPLE: &str = "schema = 1\nkind = \"bus-second\"\nname = \"bus-traffic\"\n\
-        [[feature]]\nname = \"unknown\"\ncount = \"unknown\"\nscale = 0.5\nclip = 8.0\n\
-        [[feature]]\nname = \"load\"\ncount = \"load\"\nscale = 0.25\nclip = 8.0\n";
 
     fn of(counts: &[(Count, u32)]) -> Second {
         let mut second = Second::new([90, 110]);
@@ -394,28 +243,23 @@ mod tests {
     }
 
     #[test]
-    fn a_specification_says_what_it_is_and_what_is_wrong_with_it() {
-        assert!(SecondSpec::is_one(EXAMPLE) && !SecondSpec::is_one("schema = 1") && !SecondSpec::is_one("["));
-        for (from, to, expected) in [
-            ("schema = 1", "schema = 2", "s: `schema`"),
-            ("scale = 0.5", "scale = 0", "`feature unknown`"),
-            ("clip = 8.0", "clip = inf", "`feature unknown`"),
-            ("name = \"load\"", "name = \"unknown\"", "each name once"),
-            ("count = \"load\"", "count = \"loud\"", "unknown variant"),
-        ] {
-            let error = SecondSpec::parse(&EXAMPLE.replacen(from, to, 1), "s").unwrap_err().to_string();
-            assert!(error.contains(expected), "{to}: {error}");
-        }
-    }
-
-    #[test]
     fn the_rule_tells_a_frame_too_many_from_a_bus_that_was_held_up() {
-        assert_eq!(
-            of(&[(Count::Close, 3), (Count::Long, 3), (Count::Pair, 200), (Count::Load, 100)]).rule(),
-            0.0
-        );
-        assert_eq!(of(&[(Count::Close, 1)]).rule(), 1.0);
-        assert_eq!(of(&[(Count::Unknown, 1)]).rule(), 1.0);
+        let rule = Rule { seconds: 2, limits: [2; 9] };
+        let mut held_up = of(&[(Count::Close, 3), (Count::Long, 3), (Count::Pair, 200), (Count::Load, 100)]);
+        held_up.take();
+        assert_eq!(rule.score(&held_up), 0.0);
+        for count in [Count::Close, Count::Unknown, Count::Check] {
+            let mut second = of(&[(count, 1)]);
+            second.take();
+            assert_eq!(rule.score(&second), 0.0, "one may be chance");
+            second.take();
+            assert_eq!(rule.score(&second), 1.0, "one in each of two seconds is not");
+            second.counts = [0; COUNTS];
+            second.take();
+            assert_eq!((rule.score(&second), Rule { seconds: 3, ..rule }.score(&second)), (0.0, 1.0));
+        }
+        assert_eq!(Rule { seconds: 5, ..rule }.fault().unwrap().0, "rule.seconds");
+        assert_eq!(Rule { limits: [1, 1, 1, 1, 1, 1, 1, 1, 0], ..rule }.fault().unwrap().0, "rule.limits");
     }
 
     #[test]

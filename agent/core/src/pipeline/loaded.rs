@@ -39,6 +39,14 @@ pub enum LoadError {
         /// The model.
         model: String,
     },
+    /// A model that watches buses says nothing of the rule beside it.
+    #[error(
+        "model `{model}` has no `rule` in its `model.toml`, which one that watches buses must have: train it anew"
+    )]
+    NoRule {
+        /// The model.
+        model: String,
+    },
     /// The settings name a signal for snapshots that the catalog lacks.
     #[error(
         "no signal of the catalog fits `{pattern}` (snapshots): write a VSS path of the catalog, or its beginning and `*`"

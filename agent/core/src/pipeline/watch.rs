@@ -8,10 +8,10 @@ use super::{LoadError, Pipeline};
 use crate::catalog::Catalog;
 use crate::feature::FeatureTable;
 use crate::frame::CanFrame;
-use crate::intrusion::{Detector, Profile, SecondSpec, Seconds, family};
+use crate::intrusion::{Detector, Profile, Rule, SecondSpec, Seconds, family};
 use crate::model::{Manifest, Model, Reading};
 use crate::signal::NoData;
-use crate::verdict::Judge;
+use crate::verdict::{Change, Judge};
 use std::sync::Arc;
 use telltale_wire::digest::Digest;
 use telltale_wire::record::{IndeterminateReason, ModelRef, Record, VerdictCode};
@@ -39,6 +39,7 @@ pub(super) struct Watch {
     detector: Detector,
     features: SecondSpec,
     scorer: Scorer,
+    rule: Rule,
     judge: Judge,
     table: FeatureTable,
     /// One bus's row.
@@ -79,6 +80,9 @@ impl Watch {
                 return Err(LoadError::NoVerdict { model: manifest.name });
             }
         };
+        let Some(rule) = manifest.rule else {
+            return Err(LoadError::NoRule { model: manifest.name });
+        };
         let detector = Detector::new(&profile, buses)?;
         let subjects: Vec<String> = detector.subjects().map(Into::into).collect();
         let (channels, n) = (features.features.len(), subjects.len());
@@ -87,6 +91,7 @@ impl Watch {
             version: manifest.version.clone(),
             scorer: Scorer::plain(reference.clone(), manifest, model, channels, n),
             reference,
+            rule,
             judge: Judge::new(decision, n),
             table: FeatureTable::new(channels, n),
             row: vec![0.0; channels],
@@ -137,7 +142,7 @@ impl Watch {
 
     /// Ends the seconds that are over at `now` and judges them. They are not counted as windows: those are of signals.
     pub(super) fn advance(&mut self, now: MonoTime, outcome: &mut Outcome<'_>) {
-        let Watch { detector, features, scorer, judge, table, row, standing, .. } = self;
+        let Watch { detector, features, scorer, rule, judge, table, row, standing, .. } = self;
         detector.advance(now, |end, seconds: &Seconds<'_>| {
             self.latest = Some(end);
             for (subject, second) in seconds.heard() {
@@ -154,8 +159,8 @@ impl Watch {
                 // network gave nothing, the rule has the word alone.
                 let score = match scorer.scores[subject] {
                     _ if !second.is_judged() => Err(IndeterminateReason::WarmingUp),
-                    Err(IndeterminateReason::ModelFailed) => Ok(second.rule()),
-                    score => score.map(|score| score.max(second.rule())),
+                    Err(IndeterminateReason::ModelFailed) => Ok(rule.score(second)),
+                    score => score.map(|score| score.max(rule.score(second))),
                 };
                 let judgement = judge.judge(subject, end, score);
                 standing[subject] = SubjectView {
@@ -166,12 +171,22 @@ impl Watch {
                         .is_anomalous(subject)
                         .then(|| since_stamp(judge.since(subject), outcome.anchor)),
                 };
+                let name = &self.subjects[subject];
+                if let Some(id) = second.misfit() {
+                    // What the bus does is no news any more: it is the profile that is out of date.
+                    let reason = IndeterminateReason::OutsideTrainingRegime;
+                    let verdict = VerdictCode::Indeterminate(reason);
+                    let change = Change { verdict, since: end, since_wall: None };
+                    let evidence = vec![family::no_longer_fits(id)];
+                    let told = Told { change, score: None, at: end, evidence, departure: None };
+                    let event = event(&self.reference, name, told, outcome.anchor);
+                    outcome.records.push_back(Record::Verdict(event));
+                }
                 let Some(change) = judgement.change else { continue };
                 let evidence = match change.verdict {
                     VerdictCode::Anomalous => family::evidence(second),
                     _ => Vec::new(),
                 };
-                let name = &self.subjects[subject];
                 let told = Told { change, score: score.ok(), at: end, evidence, departure: None };
                 let event = event(&self.reference, name, told, outcome.anchor);
                 outcome.records.push_back(Record::Verdict(event));

@@ -35,6 +35,7 @@ fn loaded(bus: &str, failing: bool) -> LoadedIntrusion {
     let manifest = crate::model::tests::EXAMPLE
         .replace("features_digest = \"00\"", &format!("features_digest = \"{}\"", features.digest))
         .replace("enter_windows = 2, enter_of = 3", "enter_windows = 1, enter_of = 1");
+    let manifest = format!("{manifest}\nrule = {{ seconds = 1, limits = [1, 9, 6, 9, 9, 1, 1, 3, 3] }}");
     let manifest = Manifest::parse(&manifest, "m").unwrap();
     let digest = Digest::of(b"watch");
     LoadedIntrusion { manifest, digest, features, model: Box::new(Strangers { failing }), profile }
@@ -134,6 +135,9 @@ fn a_profile_of_a_bus_that_the_catalog_lacks_is_refused() {
     let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
     assert!(source.contains("body"), "{error}: {source}");
     let mut other = loaded("bms", false);
+    other.manifest.rule = None;
+    assert!(matches!(pipeline.watch_buses(other, &catalog), Err(LoadError::NoRule { .. })));
+    let mut other = loaded("bms", false);
     other.manifest.features_digest = "00".into();
     assert!(matches!(pipeline.watch_buses(other, &catalog), Err(LoadError::OtherFeatures { .. })));
 }
@@ -151,4 +155,27 @@ fn a_watch_that_stays_keeps_what_it_holds() {
     second.iter().for_each(|frame| after.handle_frame(frame));
     let said = events(&mut after);
     assert!(matches!(&said[..], [end] if end.verdict == VerdictCode::Nominal), "{said:#?}");
+}
+
+/// A unit is set up anew: a bit that its checksum covers, and the checksum with it, is another one from then on. After an hour it is the profile that is
+/// wrong, and the bus is nominal again.
+#[test]
+fn a_profile_that_no_longer_fits_is_told_once() {
+    let mut pipeline = watching(false);
+    let mut said = Vec::new();
+    for mut frame in traffic(100, 3_700) {
+        if frame.at >= MonoTime(110 * S) && frame.id == CanId::Standard(0x100) {
+            let mut payload = *frame.buffer();
+            (payload[6], payload[7]) = (payload[6] | 1, payload[7] ^ 1);
+            frame = CanFrame::new(frame.at, frame.bus, frame.id, frame.kind, &payload[..8]).unwrap();
+        }
+        pipeline.handle_frame(&frame);
+        said.extend(events(&mut pipeline));
+    }
+    let misfit = VerdictCode::Indeterminate(IndeterminateReason::OutsideTrainingRegime);
+    let verdicts: Vec<VerdictCode> = said.iter().map(|event| event.verdict).collect();
+    assert_eq!(verdicts, [VerdictCode::Anomalous, misfit, VerdictCode::Nominal], "{said:#?}");
+    assert!(said[1].evidence[0].what.starts_with("100: the profile no longer fits"), "{:#?}", said[1]);
+    let after = said[1].at.mono.as_micros() / S;
+    assert!((3_709..=3_711).contains(&after), "an hour, not {after} s");
 }
