@@ -72,7 +72,10 @@ fn watched(report: &str) -> Vec<Value> {
 #[test]
 fn aarch64_says_the_same_of_an_attack() {
     let Some(agent) = std::env::var_os("TELLTALE_AARCH64_BIN") else {
-        println!("skipped: TELLTALE_AARCH64_BIN names no aarch64 agent (`cargo xtask ci` builds one)");
+        println!(
+            "skipped: TELLTALE_AARCH64_BIN names no aarch64 agent: `cargo xtask build` makes one and prints its place, \
+             and qemu-user-static runs it"
+        );
         return;
     };
     let folder = tempfile::tempdir().unwrap();

@@ -205,7 +205,7 @@ enum Bench {
     },
     /// Instructions that holding one CAN frame against its bus's profile takes, counted by callgrind
     Intrusion {
-        /// Fail above so many instructions per frame of a standard identifier, and 110 more of an extended one
+        /// Fail above so many instructions per frame of a standard identifier, and 25 more of an extended one
         #[arg(long)]
         max: Option<u64>,
         /// Print one line of JSON
