@@ -61,7 +61,7 @@ pub enum BuildError {
         problem: String,
     },
     /// The index breaks a rule of its type, or a chunk is not the one that the index names.
-    #[error("{}: {source}", .path.display())]
+    #[error("{}: not a bundle that a vehicle takes", .path.display())]
     Bundle {
         /// Which file.
         path: PathBuf,

@@ -125,6 +125,12 @@ fn a_release_is_not_built_twice_with_other_content() {
     assert!(build(&folder, &out, &options(2)).unwrap().new_chunks > 0);
 }
 
+/// An error with all that lies behind it, as a person is told it.
+fn whole(error: &BuildError) -> String {
+    let chain = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 #[test]
 fn each_fault_of_a_folder_is_named() {
     let change = |name: &str, from: &str, to: &str| {
@@ -133,7 +139,7 @@ fn each_fault_of_a_folder_is_named() {
         let text = fs::read_to_string(folder.join(name)).unwrap();
         assert!(text.contains(from), "{from}");
         fs::write(folder.join(name), text.replace(from, to)).unwrap();
-        build(&folder, &dir.path().join("out"), &options(1)).unwrap_err().to_string()
+        whole(&build(&folder, &dir.path().join("out"), &options(1)).unwrap_err())
     };
     for (name, from, to, expected) in [
         ("features.toml", "scale = 0.010", "scale = 0.011", "train it again"),
@@ -156,7 +162,7 @@ fn a_chunk_that_was_cut_or_is_gone_is_found() {
     let path = dir.path().join("chunk").join(bundle.index.chunks[4].to_hex());
     let good = fs::read(&path).unwrap();
     fs::write(&path, &good[..good.len() - 1]).unwrap();
-    assert!(bundle.verify(None).unwrap_err().to_string().contains("cut or padded"));
+    assert!(whole(&bundle.verify(None).unwrap_err()).contains("cut or padded"));
     fs::remove_file(&path).unwrap();
     assert!(matches!(bundle.verify(None), Err(BuildError::Io { .. })));
     // Building again heals the folder.
@@ -267,7 +273,10 @@ fn a_configuration_brings_its_catalog_with_the_dbc_files_that_it_names() {
     let error = build_configuration(&out, &options).unwrap_err().to_string();
     assert!(error.contains("broken.toml") && error.contains("absent.dbc"), "{error}");
     (options.catalog, options.campaign) = (None, None);
-    assert!(matches!(build_configuration(&out, &options), Err(BuildError::Bundle { .. })));
+    let error = build_configuration(&out, &options).unwrap_err();
+    assert!(matches!(error, BuildError::Bundle { .. }), "{error}");
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(!error.to_string().contains(&source), "what lies behind it is told once: {error}: {source}");
 }
 
 /// A run of bytes of the model's, long enough that nothing else has it.
