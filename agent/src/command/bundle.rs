@@ -41,6 +41,25 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
 }
 
+/// What every bundle is built with.
+#[derive(clap::Args)]
+pub(crate) struct ReleaseArgs {
+    /// The folder to write to
+    #[arg(short, long)]
+    output: PathBuf,
+    /// The release counter: one more than the family's newest
+    #[arg(long = "release", value_name = "RELEASE")]
+    number: u32,
+    /// Hardware that it was tested on; may be given several times
+    #[arg(long, required = true)]
+    hardware: Vec<HardwareId>,
+    /// The oldest agent that takes it
+    #[arg(long, default_value = env!("CARGO_PKG_VERSION"))]
+    min_agent: AgentVersion,
+    #[command(flatten)]
+    seal: SealArgs,
+}
+
 const BUILD_HELP: &str = "\
 Writes index/FAMILY/NAME-RELEASE.index and chunk/DIGEST below the output folder, where several releases share what they
 have in common. Then: telltale-cloud repository add --from DIR FAMILY/NAME-RELEASE.index
@@ -54,21 +73,11 @@ Example:
 pub(crate) struct BuildArgs {
     /// The model's folder: model.toml and what it names, golden.toml, CARD.md, and a catalog for the units
     model: PathBuf,
-    /// The folder to write to
-    #[arg(short, long)]
-    output: PathBuf,
-    /// The release counter: one more than the family's newest
-    #[arg(long)]
-    release: u32,
-    /// Hardware that it was tested on; may be given several times
-    #[arg(long, required = true)]
-    hardware: Vec<HardwareId>,
+    #[command(flatten)]
+    release: ReleaseArgs,
     /// The family [default: the model's name]
     #[arg(long)]
     family: Option<BundleName>,
-    /// The oldest agent that runs it
-    #[arg(long, default_value = env!("CARGO_PKG_VERSION"))]
-    min_agent: AgentVersion,
     /// The longest inference that it may take, in microseconds
     #[arg(long, default_value_t = 50_000)]
     latency_us: u32,
@@ -84,8 +93,6 @@ pub(crate) struct BuildArgs {
     /// Data that it was trained on, to be named by digest; may be given several times
     #[arg(long)]
     data: Vec<PathBuf>,
-    #[command(flatten)]
-    seal: SealArgs,
 }
 
 const CONFIGURATION_HELP: &str = "\
@@ -121,20 +128,8 @@ pub(crate) struct ConfigurationArgs {
     /// The campaign: what is collected, and when
     #[arg(long)]
     campaign: Option<PathBuf>,
-    /// The folder to write to
-    #[arg(short, long)]
-    output: PathBuf,
-    /// The release counter: one more than that of the newest configuration
-    #[arg(long)]
-    release: u32,
-    /// Hardware that it was tested on; may be given several times
-    #[arg(long, required = true)]
-    hardware: Vec<HardwareId>,
-    /// The oldest agent that takes it
-    #[arg(long, default_value = env!("CARGO_PKG_VERSION"))]
-    min_agent: AgentVersion,
     #[command(flatten)]
-    seal: SealArgs,
+    release: ReleaseArgs,
 }
 
 const VERIFY_HELP: &str = "\
@@ -187,18 +182,18 @@ fn make(args: BuildArgs) -> anyhow::Result<()> {
         None => load::manifest(&args.model)?.1.name,
     };
     let options = Options {
-        content_key: args.seal.key(&name, &args.output)?,
+        content_key: args.release.seal.key(&name, &args.release.output)?,
         family: args.family,
-        release: args.release,
-        hardware: args.hardware,
-        min_agent: args.min_agent,
+        release: args.release.number,
+        hardware: args.release.hardware,
+        min_agent: args.release.min_agent,
         budget: Budget { latency_us: args.latency_us, memory_bytes: args.memory_bytes },
         golden_tolerance: args.golden_tolerance,
         author: args.author,
         data: args.data,
         examine,
     };
-    told(&build(&args.model, &args.output, &options)?);
+    told(&build(&args.model, &args.release.output, &options)?);
     Ok(())
 }
 
@@ -217,16 +212,16 @@ fn configure(args: ConfigurationArgs) -> anyhow::Result<()> {
         Campaign::parse(&load::read_text(path)?).with_context(|| format!("{}", path.display()))?;
     }
     let options = ConfigurationOptions {
-        content_key: args.seal.key(CONFIGURATION, &args.output)?,
+        content_key: args.release.seal.key(CONFIGURATION, &args.release.output)?,
         name: args.name,
         version: args.version,
         catalog: args.catalog,
         campaign: args.campaign,
-        release: args.release,
-        hardware: args.hardware,
-        min_agent: args.min_agent,
+        release: args.release.number,
+        hardware: args.release.hardware,
+        min_agent: args.release.min_agent,
     };
-    told(&build_configuration(&args.output, &options)?);
+    told(&build_configuration(&args.release.output, &options)?);
     Ok(())
 }
 
