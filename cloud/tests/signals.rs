@@ -186,7 +186,8 @@ async fn what_an_older_server_stored_is_found_after_the_update() {
     let before = json(&fleet, "/api/vehicle/bench-01/signals").await;
     fleet
         .run_sql(concat!(
-            "DROP TABLE drift; DROP TABLE trips; ",
+            "DROP TABLE wrapped_keys; DROP TABLE sealing_keys; DROP TABLE content_keys; DROP TABLE settings; ",
+            "DROP TABLE director_before; DROP TABLE drift; DROP TABLE trips; ",
             "DROP TABLE audit; DROP TABLE director; DROP TABLE commands; DROP TABLE shadows; DROP TABLE installed; ",
             "DROP TABLE observations; DROP TABLE members; DROP TABLE rollouts; DROP TABLE groups; DROP TABLE chunks; ",
             "DROP TABLE bundles; DROP INDEX bus_records; DROP TABLE statistics; DROP TABLE directories; ",
