@@ -19,7 +19,8 @@ fn the_manifest_is_one_that_kubernetes_knows() {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cross/package/files/daemonset.yaml");
     for release in RELEASES {
         let told = validate(&python, release, &manifest);
-        assert!(told.status.success(), "Kubernetes {release}: {}", String::from_utf8_lossy(&told.stdout));
+        let [out, err] = [&told.stdout, &told.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+        assert!(told.status.success(), "Kubernetes {release}: {out}{err}");
     }
 
     let text = std::fs::read_to_string(&manifest).unwrap();
