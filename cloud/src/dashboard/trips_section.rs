@@ -24,6 +24,7 @@ pub(super) fn render(report: &TripsReport, range: &[EstimateLine], told: Option<
                         a href={ "/api/vehicle/" (report.vehicle) "/trips" } { "JSON" } ", "
                         a href={ "/api/vehicle/" (report.vehicle) "/trips.csv" } { "CSV" }
                         ". From the first movement to the last; energy at the battery's terminals."
+                        @if let Some(harsh) = report.trips.iter().find_map(harsh) { " Harsh is " (harsh) "." }
                     }
                     thead {
                         tr {
@@ -90,15 +91,13 @@ fn row(trip: &TripLine) -> Markup {
             td class="n" { (kwh(trip.recuperated_kwh)) }
             td class="n" { (told(trip.kwh_per_100_km, 1, "", trip.energy_absent)) }
             td class="n" { (charge(trip.charge_from)) @if trip.charge_to.is_some() { " to " (charge(trip.charge_to)) " %" } }
-            td class="n" { (told(trip.ambient_c.map(f64::from), 1, " °C", trip.ambient_absent)) }
-            td {
-                @if !knows_acceleration(trip) {
-                    span class="quiet" { "not known: the speed comes too seldom" }
-                } @else {
-                    (trip.harsh_braking) " braking" @if let Some(over) = trip.braking_threshold { span class="quiet" { " over " (over) " m/s²" } }
-                    br;
-                    (trip.harsh_acceleration) " acceleration" @if let Some(over) = trip.acceleration_threshold { span class="quiet" { " over " (over) " m/s²" } }
+            td class=[trip.ambient_c.map(|_| "n")] { (told(trip.ambient_c.map(f64::from), 1, " °C", trip.ambient_absent)) }
+            @if knows_acceleration(trip) {
+                td class="n" title=[harsh(trip)] {
+                    (trip.harsh_braking) " braking" br; (trip.harsh_acceleration) " acceleration"
                 }
+            } @else {
+                td class="quiet" { "not known: the speed comes too seldom" }
             }
             td {
                 (trip.end)
@@ -108,6 +107,12 @@ fn row(trip: &TripLine) -> Markup {
             }
         }
     }
+}
+
+/// From where on something is counted as harsh.
+fn harsh(trip: &TripLine) -> Option<String> {
+    let (braking, acceleration) = trip.braking_threshold.zip(trip.acceleration_threshold)?;
+    Some(format!("braking over {braking} m/s² and acceleration over {acceleration} m/s²"))
 }
 
 /// Whether the speed came often enough for most of the way.
