@@ -217,7 +217,8 @@ fn boot_key(boot: telltale_wire::ids::BootId) -> i64 {
 mod tests {
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_millis(200);
+    /// More than a loaded machine needs for a file.
+    const PATIENCE: Duration = Duration::from_secs(5);
 
     #[tokio::test]
     async fn a_database_is_made_once_and_opened_again() {
