@@ -4,7 +4,7 @@
 //! carries them, and whoever finds a vehicle's disk or a stick.
 
 use super::audit::{self, Entry};
-use super::models::{hex, named};
+use super::models::{hex, named, reasoned};
 use super::{OtaError, refused};
 use crate::store::{Store, StoreError, lines};
 use serde::Serialize;
@@ -98,9 +98,7 @@ impl Store {
         now: WallTime,
     ) -> Result<(), OtaError> {
         let who = named(who)?;
-        if why.trim().is_empty() {
-            return refused("say why: --why TEXT is kept with the decision");
-        }
+        reasoned(why)?;
         let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         let Some(key) = held(&mut tx, vehicle).await? else {
             return refused(format!("no sealing key of {vehicle} is known"));

@@ -271,9 +271,7 @@ impl Store {
         now: WallTime,
     ) -> Result<(), OtaError> {
         let who = named(who)?;
-        if why.trim().is_empty() {
-            return refused("say why: --why TEXT is kept with the decision");
-        }
+        reasoned(why)?;
         let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         find(&mut tx, path).await?;
         sqlx::query("UPDATE bundles SET revoked = coalesce(revoked, ?) WHERE path = ?")
@@ -337,6 +335,14 @@ async fn find(tx: &mut SqliteConnection, path: &str) -> Result<Row, OtaError> {
         || refused(format!("there is no model {path}: `telltale-cloud model list` names them")),
         Ok,
     )
+}
+
+/// Refuses a decision that is given no reason.
+pub(super) fn reasoned(why: &str) -> Result<(), OtaError> {
+    match why.trim() {
+        "" => refused("say why: --why TEXT is kept with the decision"),
+        _ => Ok(()),
+    }
 }
 
 /// A person's name, as it will stand in the audit.
